@@ -1,0 +1,108 @@
+//! Control messages: text on the `fast` channel that belongs to the protocol and is not delivered to the application.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What control messages begin with; a JSON object follows.
+pub const CONTROL_PREFIX: &str = "@fast/";
+
+/// User text beginning with this is lost by the JS original, so it is not sent to one.
+pub const RESERVED_PREFIX: &str = "@fast";
+
+/// A message from one end of a connection to the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Control {
+    /// The sender is closing this connection; the other side may send it back.
+    Close,
+    /// This stream is made of these named tracks.
+    Stream { stream_name: String, transceiver_names: Vec<String> },
+    /// Offerer to answerer: the transceiver with this mid carries this track name.
+    MidOffer { transceiver_name: String, mid: String },
+    /// Answerer to offerer: please create a transceiver for this track name.
+    TransceiverRequest { transceiver_name: String, kind: TrackKind },
+}
+
+/// What a track carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrackKind {
+    Audio,
+    Video,
+}
+
+/// What a text message on the `fast` channel is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TextKind {
+    /// The application's: everything that is not a control message of a known type, whole and unchanged.
+    User,
+    Control(Control),
+    /// A known control type with broken fields: reported, never delivered.
+    Malformed(String),
+}
+
+/// Tells a control message from user text. Only `@fast/` followed by a JSON object of a known type is control.
+pub fn parse_text(text: &str) -> TextKind {
+    let Some(json) = text.strip_prefix(CONTROL_PREFIX) else {
+        return TextKind::User;
+    };
+    let Ok(value) = serde_json::from_str::<Value>(json) else {
+        return TextKind::User;
+    };
+    match value.get("type").and_then(Value::as_str) {
+        Some("close" | "stream" | "midOffer" | "transceiverRequest") => {}
+        _ => return TextKind::User,
+    }
+    match serde_json::from_value(value) {
+        Ok(control) => TextKind::Control(control),
+        Err(error) => TextKind::Malformed(error.to_string()),
+    }
+}
+
+impl Control {
+    /// The text message that carries this.
+    pub fn to_text(&self) -> String {
+        let json = serde_json::to_string(self).expect("control messages serialize");
+        format!("{CONTROL_PREFIX}{json}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_control_messages_are_read_and_written() {
+        let messages = [
+            (r#"@fast/{"type":"close"}"#, Control::Close),
+            (
+                r#"@fast/{"type":"midOffer","transceiverName":"audio","mid":"0"}"#,
+                Control::MidOffer { transceiver_name: "audio".into(), mid: "0".into() },
+            ),
+            (
+                r#"@fast/{"type":"transceiverRequest","transceiverName":"v","kind":"video"}"#,
+                Control::TransceiverRequest { transceiver_name: "v".into(), kind: TrackKind::Video },
+            ),
+            (
+                r#"@fast/{"type":"stream","streamName":"cam","transceiverNames":["audio","video"]}"#,
+                Control::Stream { stream_name: "cam".into(), transceiver_names: vec!["audio".into(), "video".into()] },
+            ),
+        ];
+        for (text, control) in messages {
+            assert_eq!(parse_text(text), TextKind::Control(control.clone()));
+            assert_eq!(control.to_text(), text);
+        }
+    }
+
+    #[test]
+    fn everything_else_is_the_users() {
+        for text in ["", "hello", "@fast", "@fast/", "@fast/x", "@fast/{}", "@fast/[1]", r#"@fast/{"type":"new"}"#] {
+            assert_eq!(parse_text(text), TextKind::User, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_broken_control_message_is_not_delivered() {
+        assert!(matches!(parse_text(r#"@fast/{"type":"midOffer","mid":3}"#), TextKind::Malformed(_)));
+    }
+}

@@ -1,0 +1,137 @@
+//! Signaling messages: one JSON object each. Unknown fields and unknown types are ignored on both sides, so that either
+//! side may grow.
+//!
+//! Fields beyond the JS original's, all optional and ignored by it: `init.connections`, and the server message `error`.
+
+use super::{ConnectionId, MalformedMessage};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What a member sends to the signaling server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum ClientMessage {
+    /// Joins a room: the first message, once.
+    Init {
+        user_id: String,
+        room_id: RoomId,
+        /// Connections of an earlier session of this member that still live: the server keeps them, instead of pairing the
+        /// member with the other ends anew. Sent when signaling was lost and came back.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        connections: Vec<ConnectionId>,
+    },
+    /// A new offer (new id), or a renegotiation (id of a live connection).
+    Offer { id: ConnectionId, sdp: String },
+    /// A trickled candidate; `null` ends them.
+    Candidate { id: ConnectionId, candidate: Option<IceCandidate> },
+    /// The answer to the offer of that id.
+    Answer { id: ConnectionId, sdp: String },
+    /// Leaves the room.
+    Close,
+}
+
+/// What the signaling server sends to a member.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum ServerMessage {
+    /// To the answerer: a chunk (an offer and the candidates that came after it) taken from member `user_id`.
+    Accept { id: ConnectionId, user_id: String, signals: Vec<SessionSignal> },
+    /// To the offerer: who took the offer of that id.
+    OfferAccepted { id: ConnectionId, user_id: String },
+    /// To a member: make one more offer.
+    OfferRequest,
+    /// Relayed from the other end of a connection.
+    Offer { id: ConnectionId, sdp: String },
+    /// Relayed from the other end of a connection.
+    Answer { id: ConnectionId, sdp: String },
+    /// Relayed from the other end of a connection.
+    Candidate { id: ConnectionId, candidate: Option<IceCandidate> },
+    /// The other end of that connection left.
+    LeaveSwarm { id: ConnectionId },
+    /// The server refused something. `code` is one of the server's short names, `message` is for people.
+    Error { code: String, message: String },
+}
+
+/// A signal within a chunk; the chunk names the connection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
+pub enum SessionSignal {
+    Offer { sdp: String },
+    Candidate { candidate: Option<IceCandidate> },
+}
+
+/// What `RTCIceCandidate.toJSON()` yields (W3C WebRTC 1.0, 4.8.1).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IceCandidate {
+    pub candidate: String,
+    #[serde(default)]
+    pub sdp_mid: Option<String>,
+    #[serde(default, rename = "sdpMLineIndex")]
+    pub sdp_m_line_index: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username_fragment: Option<String>,
+}
+
+/// A room's name; the JS original lets applications use numbers too. `7` and `"7"` are one room.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct RoomId(pub String);
+
+impl<'de> Deserialize<'de> for RoomId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(text) => Ok(Self(text)),
+            Value::Number(number) => Ok(Self(number.to_string())),
+            _ => Err(serde::de::Error::custom("roomId must be a string or a number")),
+        }
+    }
+}
+
+impl From<&str> for RoomId {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl ClientMessage {
+    /// `Ok(None)` for a message of a type this version does not know.
+    pub fn parse(json: &str) -> Result<Option<Self>, MalformedMessage> {
+        parse_known(json, &["init", "offer", "candidate", "answer", "close"])
+    }
+
+    pub fn to_json(&self) -> String {
+        to_json(self)
+    }
+}
+
+impl ServerMessage {
+    /// `Ok(None)` for a message of a type this version does not know.
+    pub fn parse(json: &str) -> Result<Option<Self>, MalformedMessage> {
+        const KNOWN: &[&str] =
+            &["accept", "offerAccepted", "offerRequest", "offer", "answer", "candidate", "leaveSwarm", "error"];
+        parse_known(json, KNOWN)
+    }
+
+    pub fn to_json(&self) -> String {
+        to_json(self)
+    }
+}
+
+/// Tells apart what is malformed from what is merely unknown.
+fn parse_known<M: for<'de> Deserialize<'de>>(json: &str, known: &[&str]) -> Result<Option<M>, MalformedMessage> {
+    let value: Value = serde_json::from_str(json).map_err(|e| MalformedMessage(format!("not JSON: {e}")))?;
+    let Some(kind) = value.get("type").and_then(Value::as_str) else {
+        return Err(MalformedMessage("a signaling message is a JSON object with a string \"type\"".into()));
+    };
+    if !known.contains(&kind) {
+        return Ok(None);
+    }
+    let kind = kind.to_owned();
+    serde_json::from_value(value).map(Some).map_err(|e| MalformedMessage(format!("\"{kind}\" message: {e}")))
+}
+
+fn to_json<M: Serialize>(message: &M) -> String {
+    // Maps with string keys and plain fields only: serde_json has nothing here that it could refuse.
+    serde_json::to_string(message).expect("signaling messages serialize")
+}
