@@ -89,8 +89,8 @@ pub trait Handler: Send + Sync + 'static {
         remote: bool,
     );
     fn channel_closed(&self, connection: &Arc<Connection>, channel: ChannelId);
-    /// `false`: take no more messages from this connection until [`Connection::resume_reading`].
-    fn message(&self, connection: &Arc<Connection>, channel: ChannelId, is_text: bool, data: BytesMut) -> bool;
+    /// One message. [`Connection::pause_reading`] in here holds back the next one until [`Connection::resume_reading`].
+    fn message(&self, connection: &Arc<Connection>, channel: ChannelId, is_text: bool, data: BytesMut);
     /// After a `WouldBlock` on that channel there is room again; once per `WouldBlock` episode.
     fn writable(&self, connection: &Arc<Connection>, channel: ChannelId);
     /// The last call for this connection; not after [`Connection::close`].
@@ -151,7 +151,8 @@ impl Driver {
         todo!()
     }
 
-    /// Closes every connection (no `ended` follows) and the sockets, releases TURN allocations; completes when the task is gone.
+    /// Waits for connections that are flushing (their deadlines bound it), closes every other at once (no `ended` follows),
+    /// releases TURN allocations, closes the sockets; completes when the task is gone.
     pub async fn shut_down(&self) {
         todo!()
     }
@@ -219,6 +220,22 @@ impl Connection {
     /// Bytes accepted by `send` and not yet acknowledged by the other side.
     pub fn buffered(&self, channel: ChannelId) -> usize {
         let _ = channel;
+        todo!()
+    }
+
+    /// A number of the owner's, 0 at first; lock-free.
+    pub fn set_tag(&self, tag: u64) {
+        let _ = tag;
+        todo!()
+    }
+
+    pub fn tag(&self) -> u64 {
+        todo!()
+    }
+
+    /// Take no more messages until [`Self::resume_reading`]. Lock-free, and callable from inside [`Handler::message`] and under
+    /// locks of the owner's: a resume that comes after it, from any thread, is never lost.
+    pub fn pause_reading(&self) {
         todo!()
     }
 
