@@ -1,0 +1,1069 @@
+/*
+ * rtcswarm: a full-mesh WebRTC swarm. SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ * Generated from src/ffi by cbindgen; change it there.
+ *
+ * THE CONTRACT
+ *
+ * A swarm is one member of a room. Make a config, make a swarm with it, start it, and take its events; each other member of
+ * the room becomes a peer that you can send to.
+ *
+ *   rtcswarm_config *config = rtcswarm_config_new();
+ *   rtcswarm_config_set_room(config, "lobby");
+ *   rtcswarm_config_set_user_id(config, "alice");
+ *   rtcswarm_config_set_signaling(config, "wss://signal.example/", token);
+ *   rtcswarm *swarm;
+ *   if (rtcswarm_new(config, &swarm) != RTCSWARM_OK) puts(rtcswarm_last_error_message());
+ *   rtcswarm_start(swarm);
+ *
+ * Status. Functions that can fail answer an int32_t: 0 (RTCSWARM_OK) or a negative number. RTCSWARM_WOULD_BLOCK,
+ * RTCSWARM_TIMEOUT and RTCSWARM_WOKEN are daily business; the others are errors, and rtcswarm_last_error_message() has
+ * the words for the last one of the calling thread. A call that answers an error has done nothing: nothing is queued, sent
+ * or lost, and results are not written. New codes may be added: treat any negative number that you do not know as an error.
+ *
+ * Events. A swarm has one queue of events; no event comes before rtcswarm_start, and RTCSWARM_EVENT_CLOSED is the
+ * last. Take them in one of two ways; the first use decides, the other then answers RTCSWARM_ERR_BUSY:
+ *   - pull: rtcswarm_next_event, from any thread, and rtcswarm_get_fd for event loops;
+ *   - callbacks: rtcswarm_set_event_callback or rtcswarm_on_..., called one at a time on one thread of the swarm's own.
+ * The first event of a peer is PEER_OPEN and its last is PEER_CLOSED; a peer that never opened has one event, PEER_FAILED.
+ * Events are never dropped. When received messages are not taken, the peers that send them are held up.
+ *
+ * Threads. Every function may be called from any thread at any time, also inside callbacks, unless it says otherwise; a
+ * config is for one thread at a time. No lock of the library is held while a callback runs. The library runs threads of
+ * its own, shared by all swarms of the process, as long as there is a swarm.
+ *
+ * Ownership. What a function named ..._new or one with an `out` gives is yours, to be freed by the function that it names. What an event
+ * points to belongs to the event. What you pass is copied before the call returns. Strings are UTF-8: NUL-terminated where
+ * no length goes with them, else any bytes of that length. A pointer with the length 0 may be anything.
+ *
+ * Peers and channels have numbers, not pointers. A peer's number is never used again in the process: an old one is answered with
+ * RTCSWARM_ERR_NO_PEER, however old. Pointers are not checked that way: after rtcswarm_free(p), p is not to be used.
+ *
+ * Fork. A swarm belongs to the process that made it. In a child every call on it answers RTCSWARM_ERR_FORKED, and
+ * rtcswarm_free does nothing; the child may make swarms of its own. exec is no problem: no descriptor is inherited.
+ *
+ * Errors inside. A bug in the library that would be a crash elsewhere is answered by RTCSWARM_ERR_PANIC, or by
+ * RTCSWARM_EVENT_CLOSED with that status; the process lives.
+ *
+ * Versions. Before 1.0 a new minor version may change this interface, a new patch version does not. From 1.0 on, only a new
+ * major version will. rtcswarm_version() tells which library is loaded. Structs grow at their end only; those that you
+ * provide begin with their size. Events are only ever provided by the library.
+ */
+
+#ifndef RTCSWARM_H
+#define RTCSWARM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ The version of this header: major, minor, patch.
+ */
+#define RTCSWARM_VERSION_MAJOR 0
+
+#define RTCSWARM_VERSION_MINOR 1
+
+#define RTCSWARM_VERSION_PATCH 0
+
+/*
+ Done.
+ */
+#define RTCSWARM_OK 0
+
+/*
+ Nothing was queued: the send buffer is full. One `RTCSWARM_EVENT_WRITABLE` of that channel follows.
+ */
+#define RTCSWARM_WOULD_BLOCK -1
+
+/*
+ Nothing happened in time.
+ */
+#define RTCSWARM_TIMEOUT -2
+
+/*
+ `rtcswarm_wakeup` ended the wait.
+ */
+#define RTCSWARM_WOKEN -3
+
+/*
+ An argument cannot be used: NULL, out of range, not UTF-8, or a configuration that cannot work.
+ */
+#define RTCSWARM_ERR_INVALID -10
+
+/*
+ Not now: before `rtcswarm_start`, a second start, or the wrong kind of signaling.
+ */
+#define RTCSWARM_ERR_STATE -11
+
+/*
+ The swarm is closed or closing, or its last event was taken.
+ */
+#define RTCSWARM_ERR_CLOSED -12
+
+/*
+ No open peer has this id; it may have been right a moment ago.
+ */
+#define RTCSWARM_ERR_NO_PEER -13
+
+/*
+ The peer has no open channel of this number.
+ */
+#define RTCSWARM_ERR_NO_CHANNEL -14
+
+/*
+ The message is larger than this side sends or the other side takes.
+ */
+#define RTCSWARM_ERR_TOO_LARGE -15
+
+/*
+ Text that begins with `@fast`: the protocol's, and lost by peers that run the JS original.
+ */
+#define RTCSWARM_ERR_RESERVED -16
+
+/*
+ A signal or hub message that cannot be read.
+ */
+#define RTCSWARM_ERR_MALFORMED -17
+
+/*
+ The other side, or this system, cannot do this.
+ */
+#define RTCSWARM_ERR_UNSUPPORTED -18
+
+/*
+ Events are taken in another way already (callback or pulling), or the callback is set already.
+ */
+#define RTCSWARM_ERR_BUSY -19
+
+/*
+ The operating system refused something.
+ */
+#define RTCSWARM_ERR_IO -20
+
+/*
+ The swarm belongs to the process that made it, not to a fork of it.
+ */
+#define RTCSWARM_ERR_FORKED -21
+
+/*
+ A bug in this library was caught. The swarm closes; the process lives.
+ */
+#define RTCSWARM_ERR_PANIC -22
+
+/*
+ The signaling server refused something; in error events.
+ */
+#define RTCSWARM_ERR_REFUSED -23
+
+/*
+ Candidates of every kind may be used.
+ */
+#define RTCSWARM_ICE_ALL 0
+
+/*
+ Only relayed ones: no address of this host is told to anyone. Needs a TURN server.
+ */
+#define RTCSWARM_ICE_RELAY 1
+
+/*
+ Deadlines, for rtcswarm_config_set_timeout. From "your offer was taken" to its answer; default 15000 ms.
+ */
+#define RTCSWARM_TIMEOUT_ANSWER 0
+
+/*
+ From the answer to the open channel; default 20000 ms.
+ */
+#define RTCSWARM_TIMEOUT_CONNECT 1
+
+/*
+ For what is still queued when a peer or the swarm is closed; default 2000 ms.
+ */
+#define RTCSWARM_TIMEOUT_CLOSE 2
+
+/*
+ Between checks of a quiet path; default 5000 ms.
+ */
+#define RTCSWARM_TIMEOUT_ICE_KEEPALIVE 3
+
+/*
+ Silence until a peer counts as disconnected; default 15000 ms.
+ */
+#define RTCSWARM_TIMEOUT_ICE_DISCONNECTED 4
+
+/*
+ Silence from then on until it is given up; default 15000 ms.
+ */
+#define RTCSWARM_TIMEOUT_ICE_FAILED 5
+
+/*
+ A peer can be sent to. `connection_id`; RTCSWARM_FLAG_NATIVE in `flags` if it takes further channels.
+ */
+#define RTCSWARM_EVENT_PEER_OPEN 1
+
+/*
+ A peer that was open is no more; its id is never used again. `reason`, `message`.
+ */
+#define RTCSWARM_EVENT_PEER_CLOSED 2
+
+/*
+ A peer never opened; this is its only event. `reason`, `message`.
+ */
+#define RTCSWARM_EVENT_PEER_FAILED 3
+
+/*
+ The path to an open peer changed: `state` is RTCSWARM_STATE_CONNECTED or RTCSWARM_STATE_DISCONNECTED.
+ */
+#define RTCSWARM_EVENT_PEER_STATE 4
+
+/*
+ A text message: `data` and `length`, UTF-8, not NUL-terminated. `channel`.
+ */
+#define RTCSWARM_EVENT_TEXT 5
+
+/*
+ A binary message: `data` and `length`. `channel`.
+ */
+#define RTCSWARM_EVENT_BINARY 6
+
+/*
+ A further channel is open: `channel`, `name` (its label); RTCSWARM_FLAG_REMOTE in `flags` if the other
+ side asked for it.
+ */
+#define RTCSWARM_EVENT_CHANNEL_OPEN 7
+
+/*
+ A further channel is closed: `channel`.
+ */
+#define RTCSWARM_EVENT_CHANNEL_CLOSED 8
+
+/*
+ A send may be tried again: `channel`.
+ */
+#define RTCSWARM_EVENT_WRITABLE 9
+
+/*
+ Carry `data` (JSON, `length` bytes) to the signaling server.
+ */
+#define RTCSWARM_EVENT_SIGNAL 10
+
+/*
+ The library's own signaling connection changed: `state` is RTCSWARM_STATE_CONNECTED,
+ RTCSWARM_STATE_RECONNECTING or RTCSWARM_STATE_REFUSED (the server will not have this member; no further
+ attempt is made). `message`.
+ */
+#define RTCSWARM_EVENT_SIGNALING_STATE 11
+
+/*
+ Something went wrong that ended nothing: `status`, `message`.
+ */
+#define RTCSWARM_EVENT_ERROR 12
+
+/*
+ The last event of a swarm. `status` is RTCSWARM_OK, or RTCSWARM_ERR_PANIC and `message` if the swarm
+ broke.
+ */
+#define RTCSWARM_EVENT_CLOSED 13
+
+/*
+ The peer is a rtcswarm, and takes further channels.
+ */
+#define RTCSWARM_FLAG_NATIVE 1
+
+/*
+ The other side opened the channel.
+ */
+#define RTCSWARM_FLAG_REMOTE 2
+
+#define RTCSWARM_STATE_CONNECTED 1
+
+/*
+ No answer for a while; it may come back.
+ */
+#define RTCSWARM_STATE_DISCONNECTED 2
+
+#define RTCSWARM_STATE_RECONNECTING 3
+
+#define RTCSWARM_STATE_REFUSED 4
+
+/*
+ This side closed the swarm or the peer.
+ */
+#define RTCSWARM_REASON_LOCAL_CLOSE 1
+
+/*
+ The other side closed the connection in good order.
+ */
+#define RTCSWARM_REASON_REMOTE_CLOSE 2
+
+/*
+ The server said that it left, and its link is gone.
+ */
+#define RTCSWARM_REASON_LEFT 3
+
+/*
+ The path to it is lost.
+ */
+#define RTCSWARM_REASON_CONNECTION_LOST 4
+
+/*
+ It took our offer and never answered.
+ */
+#define RTCSWARM_REASON_ANSWER_TIMEOUT 5
+
+/*
+ No path to it was found in time.
+ */
+#define RTCSWARM_REASON_CONNECT_TIMEOUT 6
+
+/*
+ This side has as many peers as it may.
+ */
+#define RTCSWARM_REASON_TOO_MANY_PEERS 7
+
+/*
+ What it sent could not be used.
+ */
+#define RTCSWARM_REASON_PROTOCOL 8
+
+/*
+ The channel that every peer has.
+ */
+#define RTCSWARM_CHANNEL_FAST 0
+
+/*
+ Every message arrives, however long it takes (RFC 8831).
+ */
+#define RTCSWARM_RELIABLE 0
+
+/*
+ A message is given up after `limit` retransmissions.
+ */
+#define RTCSWARM_MAX_RETRANSMITS 1
+
+/*
+ A message is given up after `limit` milliseconds.
+ */
+#define RTCSWARM_MAX_LIFETIME 2
+
+/*
+ Room for an address and its port as text: "192.0.2.1:5000", "[2001:db8::1]:5000".
+ */
+#define RTCSWARM_ADDRESS_BYTES 64
+
+/*
+ Send `text` to the client.
+ */
+#define RTCSWARM_HUB_SEND 1
+
+/*
+ Close the client's transport, after what was sent before, with `close_code` (a WebSocket close code) and
+ `text` (the reason).
+ */
+#define RTCSWARM_HUB_CLOSE 2
+
+#define RTCSWARM_LOG_ERROR 1
+
+#define RTCSWARM_LOG_WARN 2
+
+#define RTCSWARM_LOG_INFO 3
+
+#define RTCSWARM_LOG_DEBUG 4
+
+#define RTCSWARM_LOG_TRACE 5
+
+/*
+ A member of a room. Every function takes it from any thread at any time until rtcswarm_free.
+ */
+typedef struct rtcswarm rtcswarm;
+
+/*
+ What a swarm is told before it is made. Not thread-safe: one thread at a time. rtcswarm_new copies it, so
+ that one config serves for many swarms.
+ */
+typedef struct rtcswarm_config rtcswarm_config;
+
+/*
+ Rooms, members, spare offers, limits. The caller carries the messages and authenticates the clients. Any
+ thread at any time until rtcswarm_hub_free.
+ */
+typedef struct rtcswarm_hub rtcswarm_hub;
+
+/*
+ What happened. Which fields are set, its `kind` says; all others are 0 or NULL. Everything that it points
+ to belongs to the library and is good as long as the event is. New fields come last.
+ */
+typedef struct rtcswarm_event {
+  /*
+   RTCSWARM_EVENT_…
+   */
+  int32_t kind;
+  /*
+   RTCSWARM_OK or RTCSWARM_ERR_…, for ERROR and CLOSED.
+   */
+  int32_t status;
+  /*
+   Whose it is, where it is a peer's.
+   */
+  uint64_t peer;
+  /*
+   Reserved for media; 0.
+   */
+  uint64_t track;
+  /*
+   RTCSWARM_CHANNEL_FAST or a further channel, where it is a channel's.
+   */
+  uint32_t channel;
+  /*
+   RTCSWARM_FLAG_…
+   */
+  uint32_t flags;
+  /*
+   RTCSWARM_REASON_…
+   */
+  int32_t reason;
+  /*
+   RTCSWARM_STATE_…
+   */
+  int32_t state;
+  /*
+   When it happened: microseconds since rtcswarm_new.
+   */
+  uint64_t time_us;
+  /*
+   The peer's user id, NUL-terminated UTF-8, where `peer` is set.
+   */
+  const char *user_id;
+  /*
+   The id of the connection, as the signaling messages name it.
+   */
+  const char *connection_id;
+  /*
+   The label of a channel.
+   */
+  const char *name;
+  /*
+   Words for people.
+   */
+  const char *message;
+  /*
+   A message's bytes, or a signal's JSON. Never NULL where `length` is not 0.
+   */
+  const uint8_t *data;
+  /*
+   In bytes.
+   */
+  size_t length;
+} rtcswarm_event;
+
+/*
+ Hears of an event, on the swarm's one dispatcher thread, one call at a time. The event is good until the
+ callback returns, and is not to be freed. Every function may be called inside, rtcswarm_free too.
+ */
+typedef void (*rtcswarm_event_callback)(struct rtcswarm *swarm,
+                                        const struct rtcswarm_event *event,
+                                        void *user_data);
+
+/*
+ Called exactly once for a `user_data`, when no callback will get it any more.
+ */
+typedef void (*rtcswarm_finalizer)(void *user_data);
+
+/*
+ Figures of one peer's link. Set `struct_size` to sizeof(rtcswarm_peer_stats) before the call; what is
+ written is as much of it as both sides know. New fields come last.
+ */
+typedef struct rtcswarm_peer_stats {
+  size_t struct_size;
+  /*
+   The last measured round trip in microseconds; negative if there is none yet.
+   */
+  int64_t round_trip_us;
+  /*
+   Payload of messages in bytes, all channels.
+   */
+  uint64_t bytes_sent;
+  uint64_t bytes_received;
+  uint64_t messages_sent;
+  uint64_t messages_received;
+  /*
+   Bytes accepted and not acknowledged yet, all channels.
+   */
+  uint64_t buffered;
+  /*
+   Not 0: through a TURN server at either end.
+   */
+  int32_t relayed;
+  /*
+   Not 0: the other end is a rtcswarm.
+   */
+  int32_t native;
+  /*
+   NUL-terminated; empty if not known.
+   */
+  char local_address[RTCSWARM_ADDRESS_BYTES];
+  char remote_address[RTCSWARM_ADDRESS_BYTES];
+  /*
+   "host", "srflx", "prflx" or "relay" (RFC 8445, 5.1.1); empty if not known.
+   */
+  char local_candidate_type[8];
+  char remote_candidate_type[8];
+} rtcswarm_peer_stats;
+
+/*
+ Figures of a swarm. Set `struct_size` to sizeof(rtcswarm_stats) before the call. New fields come last.
+ */
+typedef struct rtcswarm_stats {
+  size_t struct_size;
+  /*
+   Open peers.
+   */
+  uint64_t peers;
+  /*
+   Links in any state, spares included.
+   */
+  uint64_t connections;
+  /*
+   Events that wait to be taken.
+   */
+  uint64_t queued_events;
+  uint64_t datagrams_sent;
+  uint64_t datagrams_received;
+  /*
+   Datagrams that belonged to no link.
+   */
+  uint64_t datagrams_unrouted;
+  /*
+   What the kernel gave, in bytes; small ones cost throughput.
+   */
+  uint64_t socket_receive_buffer;
+  uint64_t socket_send_buffer;
+} rtcswarm_stats;
+
+/*
+ Limits of a hub. Fill it by rtcswarm_hub_limits_default, then change what is to be different. New fields
+ come last.
+ */
+typedef struct rtcswarm_hub_limits {
+  /*
+   sizeof(rtcswarm_hub_limits).
+   */
+  size_t struct_size;
+  /*
+   Of one client's message, in bytes.
+   */
+  size_t max_message_bytes;
+  /*
+   Of one client, sustained; twice that in a burst.
+   */
+  uint32_t messages_per_second;
+  uint32_t members_per_room;
+  uint32_t rooms;
+  uint32_t spares_per_member;
+  /*
+   How long a member whose transport was lost may take to come back before the others are told that it
+   left, in milliseconds.
+   */
+  uint32_t grace_ms;
+  /*
+   From rtcswarm_hub_connect to the client's `init`, in milliseconds.
+   */
+  uint32_t init_timeout_ms;
+} rtcswarm_hub_limits;
+
+/*
+ What the carrier has to do.
+ */
+typedef struct rtcswarm_hub_output {
+  /*
+   RTCSWARM_HUB_SEND or RTCSWARM_HUB_CLOSE
+   */
+  int32_t kind;
+  int32_t close_code;
+  uint64_t session;
+  /*
+   NUL-terminated UTF-8 of `length` bytes; good as long as the output is.
+   */
+  const char *text;
+  size_t length;
+} rtcswarm_hub_output;
+
+/*
+ Figures of a hub. Set `struct_size` to sizeof(rtcswarm_hub_stats) before the call. New fields come last.
+ */
+typedef struct rtcswarm_hub_stats {
+  size_t struct_size;
+  uint64_t sessions;
+  uint64_t rooms;
+  uint64_t members;
+  uint64_t spares;
+  uint64_t links;
+} rtcswarm_hub_stats;
+
+/*
+ Hears a line of the log, on any thread of the library, several at a time: where in the library, and the
+ message, both NUL-terminated and good until it returns. It must not call into the library.
+ */
+typedef void (*rtcswarm_log_callback)(int32_t level, const char *target, const char *message, void *user_data);
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/*
+ The version of the library that is loaded: major * 65536 + minor * 256 + patch. Any thread.
+ */
+uint32_t rtcswarm_version(void);
+
+/*
+ The same as text, "0.1.0". Static. Any thread.
+ */
+const char *rtcswarm_version_string(void);
+
+/*
+ The name of a status, as in this header: "RTCSWARM_ERR_NO_PEER". Static; "unknown" for any other number.
+ Any thread.
+ */
+const char *rtcswarm_status_name(int32_t status);
+
+/*
+ What went wrong in the last call of this thread that failed, in words; empty if none has. Set by every
+ call that answers an error status (not by RTCSWARM_WOULD_BLOCK, RTCSWARM_TIMEOUT and RTCSWARM_WOKEN). The
+ text belongs to the library and is good until the next failing call of the same thread.
+ */
+const char *rtcswarm_last_error_message(void);
+
+/*
+ A new config with every default and no room and no user id. To be freed by rtcswarm_config_free. NULL
+ only when there is no memory.
+ */
+struct rtcswarm_config *rtcswarm_config_new(void);
+
+/*
+ Frees a config. NULL is fine. Swarms made with it are not touched.
+ */
+void rtcswarm_config_free(struct rtcswarm_config *config);
+
+/*
+ The room to meet in: 1 to 256 bytes of UTF-8, NUL-terminated. Needed.
+ */
+int32_t rtcswarm_config_set_room(struct rtcswarm_config *config, const char *room);
+
+/*
+ The name of this member in the room: 1 to 256 bytes of UTF-8, NUL-terminated. Needed. The server checks
+ it against the token.
+ */
+int32_t rtcswarm_config_set_user_id(struct rtcswarm_config *config, const char *user_id);
+
+/*
+ Lets the library keep a WebSocket to this signaling server (`ws://…` or `wss://…`), with this token (sent
+ as `Authorization: Bearer`; NULL for none). Without this call the caller carries the signals:
+ RTCSWARM_EVENT_SIGNAL out, rtcswarm_dispatch in.
+ */
+int32_t rtcswarm_config_set_signaling(struct rtcswarm_config *config, const char *url, const char *token);
+
+/*
+ A PEM file with further certificate authorities that may vouch for the signaling server, beside the
+ system's. After rtcswarm_config_set_signaling.
+ */
+int32_t rtcswarm_config_set_signaling_ca_file(struct rtcswarm_config *config, const char *path);
+
+/*
+ Spare offers kept on the server for who comes next: 0 to 64, default 1. 0 costs each joiner one more
+ round trip.
+ */
+int32_t rtcswarm_config_set_peer_buffer(struct rtcswarm_config *config, uint32_t offers);
+
+/*
+ Peers at most: 1 to 4096, default 128.
+ */
+int32_t rtcswarm_config_set_max_peers(struct rtcswarm_config *config, uint32_t peers);
+
+/*
+ Adds a STUN or TURN server: `stun:host[:port]` or `turn:host[:port]`, both over UDP. User name and
+ credential are for TURN; NULL for none.
+ */
+int32_t rtcswarm_config_add_ice_server(struct rtcswarm_config *config,
+                                       const char *url,
+                                       const char *username,
+                                       const char *credential);
+
+/*
+ RTCSWARM_ICE_ALL (default) or RTCSWARM_ICE_RELAY.
+ */
+int32_t rtcswarm_config_set_ice_transport_policy(struct rtcswarm_config *config, int32_t policy);
+
+/*
+ Adds a local address (IPv4 or IPv6, as text) to use. Without any: those of all suitable interfaces.
+ */
+int32_t rtcswarm_config_add_bind_address(struct rtcswarm_config *config, const char *address);
+
+/*
+ Adds an interface, by name, to use. Without any: all of them.
+ */
+int32_t rtcswarm_config_add_interface(struct rtcswarm_config *config, const char *name);
+
+/*
+ Which address families to use: both by default. Not 0 means yes.
+ */
+int32_t rtcswarm_config_set_ip_families(struct rtcswarm_config *config, int32_t ipv4, int32_t ipv6);
+
+/*
+ Whether loopback addresses are offered too, so that peers on one machine meet without a network. Default
+ yes.
+ */
+int32_t rtcswarm_config_set_loopback(struct rtcswarm_config *config, int32_t loopback);
+
+/*
+ The local UDP port; 0 (default) for any free one.
+ */
+int32_t rtcswarm_config_set_port(struct rtcswarm_config *config, uint16_t port);
+
+/*
+ The largest message in bytes, sent or taken: 1 to 262144, the default, which is a browser's. Less saves
+ memory.
+ */
+int32_t rtcswarm_config_set_max_message_size(struct rtcswarm_config *config, size_t bytes);
+
+/*
+ How much may wait in a channel's send buffer: past `high` bytes a send answers RTCSWARM_WOULD_BLOCK
+ (default 1048576), and when it falls to `low` RTCSWARM_EVENT_WRITABLE follows (default 262144).
+ */
+int32_t rtcswarm_config_set_send_buffer(struct rtcswarm_config *config, size_t high, size_t low);
+
+/*
+ How many bytes of received messages may wait in the event queue before the channels are no longer read
+ and the senders feel it. Default 4194304.
+ */
+int32_t rtcswarm_config_set_receive_queue(struct rtcswarm_config *config, size_t bytes);
+
+/*
+ One of the deadlines RTCSWARM_TIMEOUT_…, in milliseconds; 1 to a day.
+ */
+int32_t rtcswarm_config_set_timeout(struct rtcswarm_config *config, int32_t which, uint32_t milliseconds);
+
+/*
+ Makes a swarm from a config: binds its sockets and is silent until rtcswarm_start. `*out` is set only on
+ RTCSWARM_OK and is to be freed by rtcswarm_free. RTCSWARM_ERR_INVALID says what is wrong with the config.
+ */
+int32_t rtcswarm_new(const struct rtcswarm_config *config, struct rtcswarm **out);
+
+/*
+ Joins the room. No event comes before this call. Once: RTCSWARM_ERR_STATE after that.
+ */
+int32_t rtcswarm_start(struct rtcswarm *swarm);
+
+/*
+ Gives the swarm one message that its signaling server sent: a JSON object as UTF-8, with its length. Only
+ where the caller carries the signals. RTCSWARM_ERR_MALFORMED says what is wrong with it; messages of an
+ unknown type are ignored, as the protocol wants it. RTCSWARM_WOULD_BLOCK: the swarm has not yet dealt
+ with those before; try again soon.
+ */
+int32_t rtcswarm_dispatch(struct rtcswarm *swarm, const char *json, size_t length);
+
+/*
+ Leaves the room: tells the peers and the server, sends what is queued (for RTCSWARM_TIMEOUT_CLOSE at
+ most), and ends with RTCSWARM_EVENT_CLOSED. Returns at once. Idempotent; from here on sends answer
+ RTCSWARM_ERR_CLOSED.
+ */
+int32_t rtcswarm_close(struct rtcswarm *swarm);
+
+/*
+ Frees a swarm, closing it first if that was not done. NULL is fine. No callback runs after it returns,
+ and a call that waits in another thread ends with RTCSWARM_ERR_CLOSED. Outside of a callback it waits for
+ a running one, and (RTCSWARM_TIMEOUT_CLOSE at most) until sockets and memory are given back. Inside a
+ callback of the same swarm it returns at once; the rest happens when the callback has returned. In a
+ forked child it does nothing. Events that were taken stay valid.
+ */
+void rtcswarm_free(struct rtcswarm *swarm);
+
+/*
+ The name of an event's kind, for logs: "peer open". Static; "unknown" for any other number. Any thread.
+ */
+const char *rtcswarm_event_name(int32_t kind);
+
+/*
+ The name of a reason, for logs: "remote close". Static; "unknown" for any other number. Any thread.
+ */
+const char *rtcswarm_reason_name(int32_t reason);
+
+/*
+ Waits for the next event: at most `timeout_ms`, 0 for not at all, negative for ever. RTCSWARM_OK: `*out`
+ is the event, to be freed by rtcswarm_event_free. RTCSWARM_TIMEOUT and RTCSWARM_WOKEN: there is none,
+ `*out` is NULL. RTCSWARM_ERR_CLOSED: the last event was taken, or the swarm was freed. RTCSWARM_ERR_BUSY:
+ events go to a callback. Several threads may wait; each event goes to one.
+ */
+int32_t rtcswarm_next_event(struct rtcswarm *swarm, int32_t timeout_ms, struct rtcswarm_event **out);
+
+/*
+ Frees an event and all that it points to. NULL is fine. Any thread, also after rtcswarm_free.
+ */
+void rtcswarm_event_free(struct rtcswarm_event *event);
+
+/*
+ Makes one rtcswarm_next_event, one that waits or else the next, answer RTCSWARM_WOKEN. Any thread.
+ */
+int32_t rtcswarm_wakeup(struct rtcswarm *swarm);
+
+/*
+ A descriptor that is readable (level-triggered) while rtcswarm_next_event would not wait: for poll,
+ select, epoll, kqueue or asyncio. It belongs to the swarm: do not read, write or close it; it is gone
+ with rtcswarm_free. Not on Windows (RTCSWARM_ERR_UNSUPPORTED).
+ */
+int32_t rtcswarm_get_fd(struct rtcswarm *swarm, int32_t *out);
+
+/*
+ Gives every event to `callback`, on one thread that this call starts. To be called before rtcswarm_start,
+ once; from then on rtcswarm_next_event and rtcswarm_get_fd answer RTCSWARM_ERR_BUSY, and this call does
+ so once events are pulled. `finalizer` (may be NULL) is called with `user_data` exactly once: after
+ RTCSWARM_EVENT_CLOSED or rtcswarm_free, when no callback will come any more. After an error status it is
+ not called.
+ */
+int32_t rtcswarm_set_event_callback(struct rtcswarm *swarm,
+                                    rtcswarm_event_callback callback,
+                                    void *user_data,
+                                    rtcswarm_finalizer finalizer);
+
+/*
+ The same for RTCSWARM_EVENT_PEER_OPEN alone. Each of the six may be set beside the others and beside the
+ callback for all.
+ */
+int32_t rtcswarm_on_open(struct rtcswarm *swarm,
+                         rtcswarm_event_callback callback,
+                         void *user_data,
+                         rtcswarm_finalizer finalizer);
+
+/*
+ The same for RTCSWARM_EVENT_PEER_CLOSED and RTCSWARM_EVENT_PEER_FAILED.
+ */
+int32_t rtcswarm_on_close(struct rtcswarm *swarm,
+                          rtcswarm_event_callback callback,
+                          void *user_data,
+                          rtcswarm_finalizer finalizer);
+
+/*
+ The same for RTCSWARM_EVENT_TEXT and RTCSWARM_EVENT_BINARY.
+ */
+int32_t rtcswarm_on_data(struct rtcswarm *swarm,
+                         rtcswarm_event_callback callback,
+                         void *user_data,
+                         rtcswarm_finalizer finalizer);
+
+/*
+ The same for RTCSWARM_EVENT_SIGNAL.
+ */
+int32_t rtcswarm_on_signal(struct rtcswarm *swarm,
+                           rtcswarm_event_callback callback,
+                           void *user_data,
+                           rtcswarm_finalizer finalizer);
+
+/*
+ The same for RTCSWARM_EVENT_ERROR.
+ */
+int32_t rtcswarm_on_error(struct rtcswarm *swarm,
+                          rtcswarm_event_callback callback,
+                          void *user_data,
+                          rtcswarm_finalizer finalizer);
+
+/*
+ The same for RTCSWARM_EVENT_PEER_STATE and RTCSWARM_EVENT_SIGNALING_STATE.
+ */
+int32_t rtcswarm_on_connection(struct rtcswarm *swarm,
+                               rtcswarm_event_callback callback,
+                               void *user_data,
+                               rtcswarm_finalizer finalizer);
+
+/*
+ Sends one binary message of 0 to 262144 bytes to one peer. Returns at once, having queued all of it or
+ nothing: RTCSWARM_OK, or RTCSWARM_WOULD_BLOCK (the peer's send buffer is full; one
+ RTCSWARM_EVENT_WRITABLE follows), or RTCSWARM_ERR_NO_PEER, RTCSWARM_ERR_TOO_LARGE, RTCSWARM_ERR_CLOSED,
+ RTCSWARM_ERR_STATE (not started). The data is copied.
+ */
+int32_t rtcswarm_send(struct rtcswarm *swarm, uint64_t peer, const uint8_t *data, size_t length);
+
+/*
+ The same for a text message: UTF-8, with its length in bytes, no NUL needed. RTCSWARM_ERR_INVALID if it
+ is not UTF-8, and RTCSWARM_ERR_RESERVED if it begins with `@fast`, which the protocol keeps for itself.
+ */
+int32_t rtcswarm_send_text(struct rtcswarm *swarm, uint64_t peer, const char *text, size_t length);
+
+/*
+ Sends one binary message to every open peer. RTCSWARM_OK also where some were skipped because their send
+ buffers were full (each hears RTCSWARM_EVENT_WRITABLE later). `reached` and `skipped`, each NULL or
+ valid, say how many.
+ */
+int32_t rtcswarm_broadcast(struct rtcswarm *swarm,
+                           const uint8_t *data,
+                           size_t length,
+                           size_t *reached,
+                           size_t *skipped);
+
+/*
+ The same for a text message.
+ */
+int32_t rtcswarm_broadcast_text(struct rtcswarm *swarm,
+                                const char *text,
+                                size_t length,
+                                size_t *reached,
+                                size_t *skipped);
+
+/*
+ Opens a further channel to a native peer (RTCSWARM_FLAG_NATIVE; RTCSWARM_ERR_UNSUPPORTED for others) and
+ gives its number. RTCSWARM_EVENT_CHANNEL_OPEN follows at both ends; until then sends on it answer
+ RTCSWARM_ERR_NO_CHANNEL. `label` and `protocol` (may be NULL) are UTF-8 of 256 bytes at most; several
+ channels may have one label. `ordered`: not 0 for messages in the order in which they were sent.
+ `reliability` is RTCSWARM_RELIABLE, RTCSWARM_MAX_RETRANSMITS or RTCSWARM_MAX_LIFETIME with its `limit` of
+ 0 to 65535.
+ */
+int32_t rtcswarm_channel_open(struct rtcswarm *swarm,
+                              uint64_t peer,
+                              const char *label,
+                              const char *protocol,
+                              int32_t ordered,
+                              int32_t reliability,
+                              uint32_t limit,
+                              uint32_t *out);
+
+/*
+ rtcswarm_send on any open channel of a peer.
+ */
+int32_t rtcswarm_channel_send(struct rtcswarm *swarm,
+                              uint64_t peer,
+                              uint32_t channel,
+                              const uint8_t *data,
+                              size_t length);
+
+/*
+ rtcswarm_send_text on any open channel of a peer.
+ */
+int32_t rtcswarm_channel_send_text(struct rtcswarm *swarm,
+                                   uint64_t peer,
+                                   uint32_t channel,
+                                   const char *text,
+                                   size_t length);
+
+/*
+ Closes a further channel; RTCSWARM_EVENT_CHANNEL_CLOSED follows at both ends. RTCSWARM_ERR_INVALID for
+ RTCSWARM_CHANNEL_FAST, which ends with its peer.
+ */
+int32_t rtcswarm_channel_close(struct rtcswarm *swarm, uint64_t peer, uint32_t channel);
+
+/*
+ Gives the bytes that were accepted for a channel and are not acknowledged by the peer yet.
+ */
+int32_t rtcswarm_channel_buffered(struct rtcswarm *swarm, uint64_t peer, uint32_t channel, size_t *out);
+
+/*
+ Lets go of one peer: it is told, and RTCSWARM_EVENT_PEER_CLOSED follows. It may come back, as another
+ peer, by joining again.
+ */
+int32_t rtcswarm_peer_close(struct rtcswarm *swarm, uint64_t peer);
+
+/*
+ Gives the ids of the open peers, in the order in which they opened: the first `capacity` of them into
+ `ids`, and how many there are into `count`. `ids` may be NULL if `capacity` is 0.
+ */
+int32_t rtcswarm_peers(struct rtcswarm *swarm, uint64_t *ids, size_t capacity, size_t *count);
+
+/*
+ Copies an open peer's user id into `buffer`, NUL-terminated and cut at `capacity` bytes (at a character),
+ and gives its full length without the NUL. `buffer` may be NULL if `capacity` is 0; `length` may be NULL.
+ 257 bytes are always enough for a user id that this library's server lets in.
+ */
+int32_t rtcswarm_peer_user_id(struct rtcswarm *swarm,
+                              uint64_t peer,
+                              char *buffer,
+                              size_t capacity,
+                              size_t *length);
+
+/*
+ Gives an open peer's figures.
+ */
+int32_t rtcswarm_get_peer_stats(struct rtcswarm *swarm, uint64_t peer, struct rtcswarm_peer_stats *out);
+
+/*
+ Gives a swarm's figures.
+ */
+int32_t rtcswarm_get_stats(struct rtcswarm *swarm, struct rtcswarm_stats *out);
+
+/*
+ Fills `limits` with the defaults; its `struct_size` must be set before.
+ */
+int32_t rtcswarm_hub_limits_default(struct rtcswarm_hub_limits *limits);
+
+/*
+ Makes a hub. `limits` may be NULL for the defaults. `*out` is to be freed by rtcswarm_hub_free.
+ */
+int32_t rtcswarm_hub_new(const struct rtcswarm_hub_limits *limits, struct rtcswarm_hub **out);
+
+/*
+ Frees a hub. NULL is fine. Nobody is told; close the transports yourself. Outputs that were taken stay
+ valid.
+ */
+void rtcswarm_hub_free(struct rtcswarm_hub *hub);
+
+/*
+ A client whose transport is open and whom the caller has authenticated as `user_id` (NUL-terminated
+ UTF-8). `rooms` are the `room_count` names of rooms that it may join; a count of 0 lets it join any.
+ Gives its session, never used again.
+ */
+int32_t rtcswarm_hub_connect(struct rtcswarm_hub *hub,
+                             const char *user_id,
+                             const char *const *rooms,
+                             size_t room_count,
+                             uint64_t *session);
+
+/*
+ One text message that the client sent. What is wrong with it the client hears by an output; a session
+ that is gone is ignored. Take the outputs after this.
+ */
+int32_t rtcswarm_hub_receive(struct rtcswarm_hub *hub, uint64_t session, const char *message, size_t length);
+
+/*
+ The client's transport is gone. Idempotent; a session that is gone already is ignored.
+ */
+int32_t rtcswarm_hub_disconnect(struct rtcswarm_hub *hub, uint64_t session);
+
+/*
+ Tells every client to go (RTCSWARM_HUB_CLOSE outputs with code 1001).
+ */
+int32_t rtcswarm_hub_shut_down(struct rtcswarm_hub *hub);
+
+/*
+ Does what is due (deadlines, grace periods) and gives the milliseconds until it is to be called again at
+ the latest, or -1 if nothing is planned. Call it after each of the calls above, too, or once a second.
+ */
+int32_t rtcswarm_hub_tick(struct rtcswarm_hub *hub, int64_t *next_ms);
+
+/*
+ Gives the next thing to do, in order: RTCSWARM_OK with `*out` to be freed by rtcswarm_hub_output_free, or
+ RTCSWARM_TIMEOUT with NULL if there is nothing. Take them until there is nothing, on one thread at a
+ time, or their order is lost.
+ */
+int32_t rtcswarm_hub_next_output(struct rtcswarm_hub *hub, struct rtcswarm_hub_output **out);
+
+/*
+ Frees an output. NULL is fine.
+ */
+void rtcswarm_hub_output_free(struct rtcswarm_hub_output *output);
+
+/*
+ Gives a hub's figures.
+ */
+int32_t rtcswarm_hub_get_stats(struct rtcswarm_hub *hub, struct rtcswarm_hub_stats *out);
+
+/*
+ Gives the log of the library's own threads, of the whole process, to `callback`: messages of `max_level`
+ (RTCSWARM_LOG_…) and graver ones. Without one the library is silent: it never prints. NULL ends it.
+ `finalizer` (may be NULL) is called with `user_data` once, when the callback was replaced and is not
+ running any more. Any thread.
+ */
+int32_t rtcswarm_set_log_callback(int32_t max_level,
+                                  rtcswarm_log_callback callback,
+                                  void *user_data,
+                                  rtcswarm_finalizer finalizer);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* RTCSWARM_H */

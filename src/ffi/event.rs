@@ -1,0 +1,345 @@
+//! `rtcswarm_event`, and the queue it is pulled from.
+
+use super::handle::{rtcswarm, with, Taking};
+use super::pointers::{check_out, give};
+use super::status::{
+    guard_void, name_of, Failure, RTCSWARM_ERR_IO, RTCSWARM_ERR_MALFORMED, RTCSWARM_ERR_PANIC, RTCSWARM_ERR_REFUSED,
+    RTCSWARM_ERR_UNSUPPORTED, RTCSWARM_OK, RTCSWARM_TIMEOUT, RTCSWARM_WOKEN,
+};
+use crate::swarm::{c_string, EndReason, Error, ErrorCode, Event, LinkState, Peer, Popped, SignalingState};
+use std::ffi::{c_char, CStr, CString};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// A peer can be sent to. `connection_id`; RTCSWARM_FLAG_NATIVE in `flags` if it takes further channels.
+pub const RTCSWARM_EVENT_PEER_OPEN: i32 = 1;
+/// A peer that was open is no more; its id is never used again. `reason`, `message`.
+pub const RTCSWARM_EVENT_PEER_CLOSED: i32 = 2;
+/// A peer never opened; this is its only event. `reason`, `message`.
+pub const RTCSWARM_EVENT_PEER_FAILED: i32 = 3;
+/// The path to an open peer changed: `state` is RTCSWARM_STATE_CONNECTED or RTCSWARM_STATE_DISCONNECTED.
+pub const RTCSWARM_EVENT_PEER_STATE: i32 = 4;
+/// A text message: `data` and `length`, UTF-8, not NUL-terminated. `channel`.
+pub const RTCSWARM_EVENT_TEXT: i32 = 5;
+/// A binary message: `data` and `length`. `channel`.
+pub const RTCSWARM_EVENT_BINARY: i32 = 6;
+/// A further channel is open: `channel`, `name` (its label); RTCSWARM_FLAG_REMOTE in `flags` if the other
+/// side asked for it.
+pub const RTCSWARM_EVENT_CHANNEL_OPEN: i32 = 7;
+/// A further channel is closed: `channel`.
+pub const RTCSWARM_EVENT_CHANNEL_CLOSED: i32 = 8;
+/// A send may be tried again: `channel`.
+pub const RTCSWARM_EVENT_WRITABLE: i32 = 9;
+/// Carry `data` (JSON, `length` bytes) to the signaling server.
+pub const RTCSWARM_EVENT_SIGNAL: i32 = 10;
+/// The library's own signaling connection changed: `state` is RTCSWARM_STATE_CONNECTED,
+/// RTCSWARM_STATE_RECONNECTING or RTCSWARM_STATE_REFUSED (the server will not have this member; no further
+/// attempt is made). `message`.
+pub const RTCSWARM_EVENT_SIGNALING_STATE: i32 = 11;
+/// Something went wrong that ended nothing: `status`, `message`.
+pub const RTCSWARM_EVENT_ERROR: i32 = 12;
+/// The last event of a swarm. `status` is RTCSWARM_OK, or RTCSWARM_ERR_PANIC and `message` if the swarm
+/// broke.
+pub const RTCSWARM_EVENT_CLOSED: i32 = 13;
+
+/// The peer is a rtcswarm, and takes further channels.
+pub const RTCSWARM_FLAG_NATIVE: u32 = 1;
+/// The other side opened the channel.
+pub const RTCSWARM_FLAG_REMOTE: u32 = 2;
+
+pub const RTCSWARM_STATE_CONNECTED: i32 = 1;
+/// No answer for a while; it may come back.
+pub const RTCSWARM_STATE_DISCONNECTED: i32 = 2;
+pub const RTCSWARM_STATE_RECONNECTING: i32 = 3;
+pub const RTCSWARM_STATE_REFUSED: i32 = 4;
+
+/// This side closed the swarm or the peer.
+pub const RTCSWARM_REASON_LOCAL_CLOSE: i32 = 1;
+/// The other side closed the connection in good order.
+pub const RTCSWARM_REASON_REMOTE_CLOSE: i32 = 2;
+/// The server said that it left, and its link is gone.
+pub const RTCSWARM_REASON_LEFT: i32 = 3;
+/// The path to it is lost.
+pub const RTCSWARM_REASON_CONNECTION_LOST: i32 = 4;
+/// It took our offer and never answered.
+pub const RTCSWARM_REASON_ANSWER_TIMEOUT: i32 = 5;
+/// No path to it was found in time.
+pub const RTCSWARM_REASON_CONNECT_TIMEOUT: i32 = 6;
+/// This side has as many peers as it may.
+pub const RTCSWARM_REASON_TOO_MANY_PEERS: i32 = 7;
+/// What it sent could not be used.
+pub const RTCSWARM_REASON_PROTOCOL: i32 = 8;
+
+/// The channel that every peer has.
+pub const RTCSWARM_CHANNEL_FAST: u32 = 0;
+
+/// What happened. Which fields are set, its `kind` says; all others are 0 or NULL. Everything that it points
+/// to belongs to the library and is good as long as the event is. New fields come last.
+#[repr(C)]
+#[allow(non_camel_case_types)]
+pub struct rtcswarm_event {
+    /// RTCSWARM_EVENT_…
+    pub kind: i32,
+    /// RTCSWARM_OK or RTCSWARM_ERR_…, for ERROR and CLOSED.
+    pub status: i32,
+    /// Whose it is, where it is a peer's.
+    pub peer: u64,
+    /// Reserved for media; 0.
+    pub track: u64,
+    /// RTCSWARM_CHANNEL_FAST or a further channel, where it is a channel's.
+    pub channel: u32,
+    /// RTCSWARM_FLAG_…
+    pub flags: u32,
+    /// RTCSWARM_REASON_…
+    pub reason: i32,
+    /// RTCSWARM_STATE_…
+    pub state: i32,
+    /// When it happened: microseconds since rtcswarm_new.
+    pub time_us: u64,
+    /// The peer's user id, NUL-terminated UTF-8, where `peer` is set.
+    pub user_id: *const c_char,
+    /// The id of the connection, as the signaling messages name it.
+    pub connection_id: *const c_char,
+    /// The label of a channel.
+    pub name: *const c_char,
+    /// Words for people.
+    pub message: *const c_char,
+    /// A message's bytes, or a signal's JSON. Never NULL where `length` is not 0.
+    pub data: *const u8,
+    /// In bytes.
+    pub length: usize,
+}
+
+/// An event with all that it points to.
+#[repr(C)]
+pub(super) struct OwnedEvent {
+    /// First, so that a pointer to it is a pointer to the whole.
+    pub shown: rtcswarm_event,
+    _event: Event,
+    _text: Option<CString>,
+}
+
+impl OwnedEvent {
+    pub fn new(event: Event, at: Instant, born: Instant) -> Box<Self> {
+        let mut shown = rtcswarm_event {
+            kind: 0,
+            status: RTCSWARM_OK,
+            peer: event.peer().map_or(0, Peer::id),
+            track: 0,
+            channel: 0,
+            flags: 0,
+            reason: 0,
+            state: 0,
+            time_us: u64::try_from(at.saturating_duration_since(born).as_micros()).unwrap_or(u64::MAX),
+            user_id: event.peer().map_or(std::ptr::null(), |peer| peer.c_user_id().as_ptr()),
+            connection_id: std::ptr::null(),
+            name: std::ptr::null(),
+            message: std::ptr::null(),
+            data: std::ptr::null(),
+            length: 0,
+        };
+        let mut text = None;
+        // Each kind has one text of its own at most.
+        let mut keep = |words: &str| text.insert(c_string(words)).as_ptr();
+        match &event {
+            Event::PeerOpen { connection, native, .. } => {
+                shown.kind = RTCSWARM_EVENT_PEER_OPEN;
+                shown.connection_id = keep(connection);
+                shown.flags = if *native { RTCSWARM_FLAG_NATIVE } else { 0 };
+            }
+            Event::PeerClosed { reason, detail, .. } => {
+                shown.kind = RTCSWARM_EVENT_PEER_CLOSED;
+                shown.reason = reason_number(*reason);
+                shown.message = keep(detail);
+            }
+            Event::PeerFailed { reason, detail, .. } => {
+                shown.kind = RTCSWARM_EVENT_PEER_FAILED;
+                shown.reason = reason_number(*reason);
+                shown.message = keep(detail);
+            }
+            Event::PeerState { state, .. } => {
+                shown.kind = RTCSWARM_EVENT_PEER_STATE;
+                shown.state = match state {
+                    LinkState::Connected => RTCSWARM_STATE_CONNECTED,
+                    LinkState::Disconnected => RTCSWARM_STATE_DISCONNECTED,
+                };
+            }
+            Event::Text { channel, text, .. } => {
+                shown.kind = RTCSWARM_EVENT_TEXT;
+                (shown.channel, shown.data, shown.length) = (*channel, text.as_ptr(), text.len());
+            }
+            Event::Binary { channel, data, .. } => {
+                shown.kind = RTCSWARM_EVENT_BINARY;
+                (shown.channel, shown.data, shown.length) = (*channel, data.as_ptr(), data.len());
+            }
+            Event::ChannelOpen { channel, label, remote, .. } => {
+                shown.kind = RTCSWARM_EVENT_CHANNEL_OPEN;
+                shown.channel = *channel;
+                shown.name = keep(label);
+                shown.flags = if *remote { RTCSWARM_FLAG_REMOTE } else { 0 };
+            }
+            Event::ChannelClosed { channel, .. } => {
+                shown.kind = RTCSWARM_EVENT_CHANNEL_CLOSED;
+                shown.channel = *channel;
+            }
+            Event::Writable { channel, .. } => {
+                shown.kind = RTCSWARM_EVENT_WRITABLE;
+                shown.channel = *channel;
+            }
+            Event::Signal { json } => {
+                shown.kind = RTCSWARM_EVENT_SIGNAL;
+                (shown.data, shown.length) = (json.as_ptr(), json.len());
+            }
+            Event::SignalingState { state, detail } => {
+                shown.kind = RTCSWARM_EVENT_SIGNALING_STATE;
+                shown.state = match state {
+                    SignalingState::Connected => RTCSWARM_STATE_CONNECTED,
+                    SignalingState::Reconnecting => RTCSWARM_STATE_RECONNECTING,
+                    SignalingState::Refused => RTCSWARM_STATE_REFUSED,
+                };
+                shown.message = keep(detail);
+            }
+            Event::Error { code, detail } => {
+                shown.kind = RTCSWARM_EVENT_ERROR;
+                shown.status = match code {
+                    ErrorCode::Refused => RTCSWARM_ERR_REFUSED,
+                    ErrorCode::Protocol => RTCSWARM_ERR_MALFORMED,
+                };
+                shown.message = keep(detail);
+            }
+            Event::Closed { error } => {
+                shown.kind = RTCSWARM_EVENT_CLOSED;
+                if let Some(error) = error {
+                    shown.status = RTCSWARM_ERR_PANIC;
+                    shown.message = keep(error);
+                }
+            }
+        }
+        Box::new(Self { shown, _event: event, _text: text })
+    }
+}
+
+fn reason_number(reason: EndReason) -> i32 {
+    match reason {
+        EndReason::LocalClose => RTCSWARM_REASON_LOCAL_CLOSE,
+        EndReason::RemoteClose => RTCSWARM_REASON_REMOTE_CLOSE,
+        EndReason::Left => RTCSWARM_REASON_LEFT,
+        EndReason::ConnectionLost => RTCSWARM_REASON_CONNECTION_LOST,
+        EndReason::AnswerTimeout => RTCSWARM_REASON_ANSWER_TIMEOUT,
+        EndReason::ConnectTimeout => RTCSWARM_REASON_CONNECT_TIMEOUT,
+        EndReason::TooManyPeers => RTCSWARM_REASON_TOO_MANY_PEERS,
+        EndReason::ProtocolError => RTCSWARM_REASON_PROTOCOL,
+    }
+}
+
+const KINDS: &[(i32, &CStr)] = &[
+    (RTCSWARM_EVENT_PEER_OPEN, c"peer open"),
+    (RTCSWARM_EVENT_PEER_CLOSED, c"peer closed"),
+    (RTCSWARM_EVENT_PEER_FAILED, c"peer failed"),
+    (RTCSWARM_EVENT_PEER_STATE, c"peer state"),
+    (RTCSWARM_EVENT_TEXT, c"text"),
+    (RTCSWARM_EVENT_BINARY, c"binary"),
+    (RTCSWARM_EVENT_CHANNEL_OPEN, c"channel open"),
+    (RTCSWARM_EVENT_CHANNEL_CLOSED, c"channel closed"),
+    (RTCSWARM_EVENT_WRITABLE, c"writable"),
+    (RTCSWARM_EVENT_SIGNAL, c"signal"),
+    (RTCSWARM_EVENT_SIGNALING_STATE, c"signaling state"),
+    (RTCSWARM_EVENT_ERROR, c"error"),
+    (RTCSWARM_EVENT_CLOSED, c"closed"),
+];
+
+const REASONS: &[(i32, &CStr)] = &[
+    (RTCSWARM_REASON_LOCAL_CLOSE, c"local close"),
+    (RTCSWARM_REASON_REMOTE_CLOSE, c"remote close"),
+    (RTCSWARM_REASON_LEFT, c"left"),
+    (RTCSWARM_REASON_CONNECTION_LOST, c"connection lost"),
+    (RTCSWARM_REASON_ANSWER_TIMEOUT, c"answer timeout"),
+    (RTCSWARM_REASON_CONNECT_TIMEOUT, c"connect timeout"),
+    (RTCSWARM_REASON_TOO_MANY_PEERS, c"too many peers"),
+    (RTCSWARM_REASON_PROTOCOL, c"protocol error"),
+];
+
+/// The name of an event's kind, for logs: "peer open". Static; "unknown" for any other number. Any thread.
+#[no_mangle]
+pub extern "C" fn rtcswarm_event_name(kind: i32) -> *const c_char {
+    name_of(KINDS, kind)
+}
+
+/// The name of a reason, for logs: "remote close". Static; "unknown" for any other number. Any thread.
+#[no_mangle]
+pub extern "C" fn rtcswarm_reason_name(reason: i32) -> *const c_char {
+    name_of(REASONS, reason)
+}
+
+/// Waits for the next event: at most `timeout_ms`, 0 for not at all, negative for ever. RTCSWARM_OK: `*out`
+/// is the event, to be freed by rtcswarm_event_free. RTCSWARM_TIMEOUT and RTCSWARM_WOKEN: there is none,
+/// `*out` is NULL. RTCSWARM_ERR_CLOSED: the last event was taken, or the swarm was freed. RTCSWARM_ERR_BUSY:
+/// events go to a callback. Several threads may wait; each event goes to one.
+// Safety: `swarm` is NULL or lives; `out` is NULL or valid.
+#[no_mangle]
+pub unsafe extern "C" fn rtcswarm_next_event(
+    swarm: *mut rtcswarm,
+    timeout_ms: i32,
+    out: *mut *mut rtcswarm_event,
+) -> i32 {
+    with(swarm, |handle| {
+        give(out, std::ptr::null_mut())?;
+        handle.take_by(Taking::Pull)?;
+        // A negative timeout is not a duration: for ever.
+        let timeout = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let popped = handle.swarm.events().pop(deadline);
+        match popped {
+            Popped::Event(event, at) => {
+                let event = Box::into_raw(OwnedEvent::new(event, at, handle.born));
+                give(out, event.cast::<rtcswarm_event>())
+            }
+            _ if handle.freed.load(Ordering::Acquire) => {
+                // Whoever else waits is to hear of it too.
+                handle.swarm.events().wake();
+                Err(Error::Closed.into())
+            }
+            Popped::TimedOut => Err(Failure::new(RTCSWARM_TIMEOUT, "")),
+            Popped::Woken => Err(Failure::new(RTCSWARM_WOKEN, "")),
+            Popped::Finished => Err(Error::Closed.into()),
+        }
+    })
+}
+
+/// Frees an event and all that it points to. NULL is fine. Any thread, also after rtcswarm_free.
+// Safety: NULL, or what rtcswarm_next_event gave, once. Not an event that a callback was called with.
+#[no_mangle]
+pub unsafe extern "C" fn rtcswarm_event_free(event: *mut rtcswarm_event) {
+    guard_void(|| {
+        if !event.is_null() {
+            drop(Box::from_raw(event.cast::<OwnedEvent>()));
+        }
+    });
+}
+
+/// Makes one rtcswarm_next_event, one that waits or else the next, answer RTCSWARM_WOKEN. Any thread.
+// Safety: `swarm` is NULL or lives.
+#[no_mangle]
+pub unsafe extern "C" fn rtcswarm_wakeup(swarm: *mut rtcswarm) -> i32 {
+    with(swarm, |handle| {
+        handle.swarm.events().wake();
+        Ok(())
+    })
+}
+
+/// A descriptor that is readable (level-triggered) while rtcswarm_next_event would not wait: for poll,
+/// select, epoll, kqueue or asyncio. It belongs to the swarm: do not read, write or close it; it is gone
+/// with rtcswarm_free. Not on Windows (RTCSWARM_ERR_UNSUPPORTED).
+// Safety: `swarm` is NULL or lives; `out` is NULL or valid.
+#[no_mangle]
+pub unsafe extern "C" fn rtcswarm_get_fd(swarm: *mut rtcswarm, out: *mut i32) -> i32 {
+    with(swarm, |handle| {
+        check_out(out)?;
+        handle.take_by(Taking::Pull)?;
+        let descriptor = handle.swarm.events().descriptor().map_err(|error| match error.kind() {
+            std::io::ErrorKind::Unsupported => Failure::new(RTCSWARM_ERR_UNSUPPORTED, error.to_string()),
+            _ => Failure::new(RTCSWARM_ERR_IO, error.to_string()),
+        })?;
+        give(out, descriptor)
+    })
+}

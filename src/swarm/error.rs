@@ -1,0 +1,73 @@
+//! What can go wrong when the swarm is asked for something.
+
+use crate::driver::{DriverError, SendError};
+
+/// Why a call did nothing. Nothing was queued, sent or lost.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An argument that cannot be used, with the reason.
+    #[error("{0}")]
+    Invalid(String),
+    /// No open peer has this id (any more).
+    #[error("no open peer has the id {0}")]
+    NoPeer(u64),
+    /// The peer has no open channel with this id.
+    #[error("the peer has no open channel {0}")]
+    NoChannel(u32),
+    /// Not now: before `start`, or a second `start`.
+    #[error("{0}")]
+    State(&'static str),
+    /// The swarm is closed or closing.
+    #[error("the swarm is closed")]
+    Closed,
+    /// The send buffer of that peer (or the queue of signals to be dispatched) is full; a `Writable` event
+    /// follows.
+    #[error("the send buffer is full")]
+    WouldBlock,
+    /// Larger than this side sends or the other side takes, in bytes.
+    #[error("a message of {length} bytes is larger than the limit of {limit} bytes")]
+    TooLarge { length: usize, limit: usize },
+    /// Text that begins with `@fast` would be lost: the JS original takes it for its own.
+    #[error("text that begins with \"@fast\" belongs to the protocol, the peer would not deliver it")]
+    Reserved,
+    /// The other side cannot do this.
+    #[error("{0}")]
+    Unsupported(&'static str),
+    /// A signal that is not one, with the reason.
+    #[error("{0}")]
+    Malformed(String),
+    /// The operating system refused something.
+    #[error("{0}")]
+    Io(String),
+    /// Another way of taking events is in use.
+    #[error("{0}")]
+    Busy(&'static str),
+    /// Called in a process that was forked after the swarm was made.
+    #[error("this swarm belongs to the process that made it, not to a fork of it")]
+    Forked,
+    /// A bug in this library was caught; the swarm is of no use any more.
+    #[error("internal error: {0}")]
+    Panic(String),
+}
+
+impl From<DriverError> for Error {
+    fn from(error: DriverError) -> Self {
+        match error {
+            DriverError::Io(text) => Self::Io(text),
+            DriverError::Config(text) => Self::Invalid(text),
+            DriverError::Engine(text) => Self::Malformed(text),
+        }
+    }
+}
+
+impl Error {
+    /// A refused send of `length` bytes on `channel`.
+    pub(crate) fn from_send(error: SendError, length: usize, channel: u32) -> Self {
+        match error {
+            SendError::WouldBlock => Self::WouldBlock,
+            SendError::TooLarge(limit) => Self::TooLarge { length, limit },
+            SendError::NotOpen => Self::NoChannel(channel),
+        }
+    }
+}

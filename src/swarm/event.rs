@@ -1,0 +1,167 @@
+//! What an application hears.
+
+use crate::mesh::PeerId;
+pub use crate::mesh::{EndReason, ErrorCode, LinkState};
+use bytes::BytesMut;
+use std::ffi::CString;
+use std::fmt;
+use std::sync::Arc;
+
+/// A remote member: one user id, from its opening to its closing. Cheap to clone.
+#[derive(Clone)]
+pub struct Peer(Arc<PeerInfo>);
+
+struct PeerInfo {
+    id: PeerId,
+    user_id: String,
+    c_user_id: CString,
+}
+
+impl Peer {
+    pub(crate) fn new(id: PeerId, user_id: String) -> Self {
+        let c_user_id = c_string(&user_id);
+        Self(Arc::new(PeerInfo { id, user_id, c_user_id }))
+    }
+
+    /// Never used again in this process; what the calls of [`super::Swarm`] take.
+    pub fn id(&self) -> u64 {
+        self.0.id.0
+    }
+
+    pub fn user_id(&self) -> &str {
+        &self.0.user_id
+    }
+
+    pub(crate) fn c_user_id(&self) -> &CString {
+        &self.0.c_user_id
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} ({})", self.0.id.0, self.0.user_id)
+    }
+}
+
+impl PartialEq for Peer {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+/// A C string of the text; a NUL inside, which C cannot carry, becomes U+FFFD.
+pub(crate) fn c_string(text: &str) -> CString {
+    CString::new(text.replace('\0', "\u{fffd}")).unwrap_or_default()
+}
+
+/// The channel `fast`, in events and calls; further channels have ids of their own.
+pub const FAST: u32 = 0;
+
+/// In the order in which they happened. A peer's first event is `PeerOpen` and its last is `PeerClosed`, or
+/// `PeerFailed` is its only one; `Closed` is the very last.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The peer can be sent to. `native`: it is a rtcswarm and takes further channels.
+    PeerOpen {
+        peer: Peer,
+        connection: String,
+        native: bool,
+    },
+    /// The peer was open and is no more.
+    PeerClosed {
+        peer: Peer,
+        reason: EndReason,
+        detail: String,
+    },
+    /// The peer never opened.
+    PeerFailed {
+        peer: Peer,
+        reason: EndReason,
+        detail: String,
+    },
+    /// The path to an open peer changed its state.
+    PeerState {
+        peer: Peer,
+        state: LinkState,
+    },
+    /// A text message; always UTF-8.
+    Text {
+        peer: Peer,
+        channel: u32,
+        text: BytesMut,
+    },
+    Binary {
+        peer: Peer,
+        channel: u32,
+        data: BytesMut,
+    },
+    /// A further channel is open; `remote`: the other side asked for it.
+    ChannelOpen {
+        peer: Peer,
+        channel: u32,
+        label: String,
+        remote: bool,
+    },
+    ChannelClosed {
+        peer: Peer,
+        channel: u32,
+    },
+    /// After a send that answered [`super::Error::WouldBlock`]: there is room again.
+    Writable {
+        peer: Peer,
+        channel: u32,
+    },
+    /// Carry this to the signaling server (only with [`super::Signaling::Caller`]).
+    Signal {
+        json: String,
+    },
+    /// The library's own WebSocket changed its state.
+    SignalingState {
+        state: SignalingState,
+        detail: String,
+    },
+    /// Something went wrong that ended nothing.
+    Error {
+        code: ErrorCode,
+        detail: String,
+    },
+    /// The last event. `error` when the swarm did not close by itself but broke.
+    Closed {
+        error: Option<String>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SignalingState {
+    Connected,
+    /// Lost; it is being made again. Open peers are not touched by this.
+    Reconnecting,
+    /// The server will not have this member; no further attempt is made.
+    Refused,
+}
+
+impl Event {
+    /// Bytes of a received message, for the bound of the queue.
+    pub(crate) fn data_len(&self) -> usize {
+        match self {
+            Self::Text { text: data, .. } | Self::Binary { data, .. } => data.len(),
+            _ => 0,
+        }
+    }
+
+    pub fn peer(&self) -> Option<&Peer> {
+        match self {
+            Self::PeerOpen { peer, .. }
+            | Self::PeerClosed { peer, .. }
+            | Self::PeerFailed { peer, .. }
+            | Self::PeerState { peer, .. }
+            | Self::Text { peer, .. }
+            | Self::Binary { peer, .. }
+            | Self::ChannelOpen { peer, .. }
+            | Self::ChannelClosed { peer, .. }
+            | Self::Writable { peer, .. } => Some(peer),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What the room's task is told, and how much of it may wait.
+
+use super::event::{ErrorCode, Event, FAST};
+use super::peers::{EarlyChannel, OpenPeer, Peers};
+use super::queue::EventQueue;
+use super::Error;
+use crate::driver::{ChannelId, ChannelOptions, Connection, Handler};
+use crate::mesh::{Input, LinkEnd, LinkState};
+use crate::protocol::{parse_text, IceCandidate, ServerMessage, TextKind, CONTROL_PREFIX};
+use bytes::BytesMut;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Signals and control messages that may wait for the room's task. A peer or a caller that is faster is held
+/// up.
+const CAPACITY: usize = 4096;
+
+pub(crate) enum Letter {
+    Start,
+    Close,
+    Input(Input),
+    /// The `fast` channel of this connection is open.
+    Open(Arc<Connection>),
+}
+
+#[derive(Clone)]
+pub(crate) struct Mailbox {
+    sender: mpsc::UnboundedSender<Letter>,
+    waiting: Arc<AtomicUsize>,
+}
+
+pub(crate) struct Letters {
+    receiver: mpsc::UnboundedReceiver<Letter>,
+    waiting: Arc<AtomicUsize>,
+}
+
+pub(crate) fn mailbox() -> (Mailbox, Letters) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let waiting = Arc::new(AtomicUsize::new(0));
+    (Mailbox { sender, waiting: waiting.clone() }, Letters { receiver, waiting })
+}
+
+impl Mailbox {
+    /// What the driver reports is bounded by the number of links; it is never refused.
+    pub fn post(&self, letter: Letter) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        // A room that is gone needs no letters.
+        let _ = self.sender.send(letter);
+    }
+
+    pub fn full(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) >= CAPACITY
+    }
+
+    /// For what others can send without end.
+    pub fn dispatch(&self, message: ServerMessage) -> Result<(), Error> {
+        if self.full() {
+            return Err(Error::WouldBlock);
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.sender.send(Letter::Input(Input::Signal(message))).map_err(|_| Error::Closed)
+    }
+}
+
+impl Letters {
+    pub async fn next(&mut self) -> Option<Letter> {
+        let letter = self.receiver.recv().await?;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        Some(letter)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) == 0
+    }
+}
+
+/// Takes what the driver reports: data goes to the event queue at once, the rest to the room.
+pub(crate) struct Reports {
+    pub mailbox: Mailbox,
+    pub events: Arc<EventQueue>,
+    pub peers: Arc<Peers>,
+}
+
+impl Reports {
+    fn input(&self, input: Input) {
+        self.mailbox.post(Letter::Input(input));
+    }
+
+    fn peer(&self, connection: &Connection) -> Option<Arc<OpenPeer>> {
+        self.peers.get(connection.tag()).ok()
+    }
+
+    /// Whether a text on `fast` was the protocol's, and is dealt with.
+    fn control(&self, connection: &Arc<Connection>, text: &str) -> bool {
+        match parse_text(text) {
+            TextKind::User => return false,
+            TextKind::Control(control) => self.input(Input::Control { connection: connection.id().clone(), control }),
+            TextKind::Malformed(error) => self.events.push(Event::Error {
+                code: ErrorCode::Protocol,
+                detail: format!("a broken control message on connection {}: {error}", connection.id()),
+            }),
+        }
+        if self.mailbox.full() {
+            // A peer that floods us with control messages is read no faster than we can think.
+            self.events.hold(connection);
+            if !self.mailbox.full() {
+                // The room caught up in between, and will not look again.
+                self.events.release();
+            }
+        }
+        true
+    }
+}
+
+impl Handler for Reports {
+    fn local_candidate(&self, connection: &Arc<Connection>, candidate: Option<IceCandidate>) {
+        self.input(Input::LinkCandidate { connection: connection.id().clone(), candidate });
+    }
+
+    fn open(&self, connection: &Arc<Connection>) {
+        self.mailbox.post(Letter::Open(connection.clone()));
+    }
+
+    fn ice_connected(&self, connection: &Arc<Connection>, connected: bool) {
+        let state = if connected { LinkState::Connected } else { LinkState::Disconnected };
+        self.input(Input::LinkState { connection: connection.id().clone(), state });
+    }
+
+    fn channel_open(
+        &self,
+        connection: &Arc<Connection>,
+        channel: ChannelId,
+        label: &str,
+        _options: &ChannelOptions,
+        remote: bool,
+    ) {
+        self.peers.channel_open(connection, EarlyChannel { channel, label: label.to_owned(), remote }, &self.events);
+    }
+
+    fn channel_closed(&self, connection: &Arc<Connection>, channel: ChannelId) {
+        if let Some(open) = self.peer(connection) {
+            let channel = open.number(connection, channel);
+            self.events.push(Event::ChannelClosed { peer: open.peer.clone(), channel });
+        }
+    }
+
+    fn message(&self, connection: &Arc<Connection>, channel: ChannelId, is_text: bool, data: BytesMut) {
+        let Some(open) = self.peer(connection) else {
+            // A link that was closed on our side: its peer is not heard on it any more.
+            return;
+        };
+        let (peer, number) = (open.peer.clone(), open.number(connection, channel));
+        if !is_text {
+            return self.events.push_message(Event::Binary { peer, channel: number, data }, connection);
+        }
+        let Ok(text) = std::str::from_utf8(&data) else {
+            return self.events.push(Event::Error {
+                code: ErrorCode::Protocol,
+                detail: format!("a text message from {} is not UTF-8 and was not delivered", peer.user_id()),
+            });
+        };
+        if number == FAST && text.starts_with(CONTROL_PREFIX) && self.control(connection, text) {
+            return;
+        }
+        self.events.push_message(Event::Text { peer, channel: number, text: data }, connection);
+    }
+
+    fn writable(&self, connection: &Arc<Connection>, channel: ChannelId) {
+        if let Some(open) = self.peer(connection) {
+            let channel = open.number(connection, channel);
+            self.events.push(Event::Writable { peer: open.peer.clone(), channel });
+        }
+    }
+
+    fn ended(&self, connection: &Arc<Connection>, end: LinkEnd) {
+        self.input(Input::LinkEnded { connection: connection.id().clone(), cause: end });
+    }
+}

@@ -1,0 +1,345 @@
+//! What runs a mesh and its links over the network and signaling: the Rust [`Swarm`].
+//!
+//! One task ([`room`]) owns the brain; the driver's task moves datagrams; data goes past the brain: caller →
+//! link on the way out, link → event queue on the way in. All of a process's swarms share one tokio runtime
+//! of the library's own.
+
+mod carrier;
+mod config;
+mod error;
+mod event;
+mod mailbox;
+mod peers;
+mod queue;
+mod readiness;
+mod room;
+mod runtime;
+mod stats;
+
+pub use crate::driver::{ChannelOptions, Reliability};
+pub use config::{Config, IceServer, IceTransportPolicy, Signaling, MAX_NAME_BYTES};
+pub use error::Error;
+pub(crate) use event::c_string;
+pub use event::{EndReason, ErrorCode, Event, LinkState, Peer, SignalingState, FAST};
+pub(crate) use queue::{EventQueue, Popped};
+pub use stats::{PeerStats, SwarmStats};
+
+use crate::driver::Driver;
+use crate::mesh::{Input, Mesh, PeerId};
+use crate::protocol::{ServerMessage, MAX_MESSAGE_SIZE, RESERVED_PREFIX};
+use carrier::Carrier;
+use futures_util::FutureExt;
+use mailbox::{mailbox, Letter, Mailbox, Reports};
+use peers::Peers;
+use room::Room;
+use runtime::SharedRuntime;
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+/// Peer ids of all swarms of the process; 0 is nobody.
+static PEER_IDS: once_cell::sync::Lazy<Arc<AtomicU64>> = once_cell::sync::Lazy::new(|| Arc::new(AtomicU64::new(1)));
+
+/// The longest label of a channel, in bytes.
+pub const MAX_LABEL_BYTES: usize = 256;
+
+/// A member of a room, connected to each other member. All methods may be called from any thread, inside an
+/// async runtime or outside of one; none blocks but [`Swarm::next_event`] and [`Swarm::wait_closed`].
+/// Dropping it closes it.
+pub struct Swarm {
+    config: Config,
+    mailbox: Mailbox,
+    events: Arc<EventQueue>,
+    peers: Arc<Peers>,
+    driver: Driver,
+    started: AtomicBool,
+    closing: AtomicBool,
+    done: Arc<Done>,
+    _runtime: Arc<SharedRuntime>,
+}
+
+/// Set when the room's task has ended.
+#[derive(Default)]
+struct Done {
+    ended: Mutex<bool>,
+    changed: std::sync::Condvar,
+}
+
+/// How many peers a broadcast reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Broadcast {
+    pub reached: usize,
+    /// Peers whose send buffer was full, or who could not take the message.
+    pub skipped: usize,
+}
+
+impl Swarm {
+    /// Binds the swarm's sockets and is silent until [`Swarm::start`].
+    pub fn new(config: Config) -> Result<Self, Error> {
+        config.validate()?;
+        let runtime = SharedRuntime::get().map_err(|e| Error::Io(format!("no runtime: {e}")))?;
+        let carrier = Carrier::new(&config.signaling)?;
+        let events = Arc::new(EventQueue::new(config.receive_queue));
+        let peers = Arc::new(Peers::default());
+        let (mailbox, letters) = mailbox();
+        let reports = Reports { mailbox: mailbox.clone(), events: events.clone(), peers: peers.clone() };
+        let driver = Driver::start(&runtime, config.driver(), Arc::new(reports))?;
+        let mut room = Room {
+            mesh: Mesh::new(config.mesh(), PEER_IDS.clone(), rand::random()),
+            driver: driver.clone(),
+            carrier,
+            letters,
+            events: events.clone(),
+            peers: peers.clone(),
+            close_timeout: config.close_timeout,
+            connections: HashMap::new(),
+            runtime: runtime.clone(),
+        };
+        let done = Arc::new(Done::default());
+        runtime.spawn({
+            let (events, done) = (events.clone(), done.clone());
+            async move {
+                let outcome = AssertUnwindSafe(room.run()).catch_unwind().await;
+                let error = outcome.err().map(|panic| panic_text(&*panic));
+                if error.is_some() {
+                    room.driver.shut_down().await;
+                }
+                // What the room held (sockets, links) is gone before anyone hears that it is.
+                drop(room);
+                events.push(Event::Closed { error });
+                *done.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
+                done.changed.notify_all();
+            }
+        });
+        Ok(Self {
+            config,
+            mailbox,
+            events,
+            peers,
+            driver,
+            started: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            done,
+            _runtime: runtime,
+        })
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Joins the room. No event comes before this.
+    pub fn start(&self) -> Result<(), Error> {
+        if self.closing.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        if self.started.swap(true, Ordering::AcqRel) {
+            return Err(Error::State("the swarm is started already"));
+        }
+        self.mailbox.post(Letter::Start);
+        Ok(())
+    }
+
+    fn running(&self) -> Result<(), Error> {
+        if self.closing.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        if !self.started.load(Ordering::Acquire) {
+            return Err(Error::State("the swarm is not started"));
+        }
+        Ok(())
+    }
+
+    /// Gives the swarm one message of the signaling server ([`Signaling::Caller`]). Types that this version
+    /// does not know are ignored. `WouldBlock`: more messages wait than should; try again after the next
+    /// event.
+    pub fn dispatch(&self, json: &str) -> Result<(), Error> {
+        self.running()?;
+        if !matches!(self.config.signaling, Signaling::Caller) {
+            return Err(Error::State("this swarm keeps its own signaling connection"));
+        }
+        match ServerMessage::parse(json) {
+            Ok(Some(message)) => self.mailbox.dispatch(message),
+            Ok(None) => Ok(()),
+            Err(error) => Err(Error::Malformed(error.to_string())),
+        }
+    }
+
+    /// One text message to one peer, on `fast`. Queued whole, or not at all.
+    pub fn send_text(&self, peer: u64, text: &str) -> Result<(), Error> {
+        self.channel_send(peer, FAST, true, text.as_bytes())
+    }
+
+    /// One binary message to one peer, on `fast`. Queued whole, or not at all.
+    pub fn send(&self, peer: u64, data: &[u8]) -> Result<(), Error> {
+        self.channel_send(peer, FAST, false, data)
+    }
+
+    /// One message on any open channel of a peer. With `is_text`, `data` must be UTF-8.
+    pub fn channel_send(&self, peer: u64, channel: u32, is_text: bool, data: &[u8]) -> Result<(), Error> {
+        self.running()?;
+        self.check_message(channel, is_text, data)?;
+        let open = self.peers.get(peer)?;
+        let wire = open.channel(channel)?;
+        open.connection.send(wire, is_text, data, false).map_err(|e| Error::from_send(e, data.len(), channel))
+    }
+
+    fn check_message(&self, channel: u32, is_text: bool, data: &[u8]) -> Result<(), Error> {
+        let limit = self.config.max_message_size.min(MAX_MESSAGE_SIZE);
+        if data.len() > limit {
+            return Err(Error::TooLarge { length: data.len(), limit });
+        }
+        if is_text {
+            let text = std::str::from_utf8(data).map_err(|_| Error::Invalid("the text is not UTF-8".into()))?;
+            if channel == FAST && text.starts_with(RESERVED_PREFIX) {
+                return Err(Error::Reserved);
+            }
+        }
+        Ok(())
+    }
+
+    /// The same message to every open peer. A slow peer is skipped and holds up nobody.
+    pub fn broadcast(&self, data: &[u8]) -> Result<Broadcast, Error> {
+        self.broadcast_message(false, data)
+    }
+
+    pub fn broadcast_text(&self, text: &str) -> Result<Broadcast, Error> {
+        self.broadcast_message(true, text.as_bytes())
+    }
+
+    pub(crate) fn broadcast_message(&self, is_text: bool, data: &[u8]) -> Result<Broadcast, Error> {
+        self.running()?;
+        self.check_message(FAST, is_text, data)?;
+        let mut broadcast = Broadcast::default();
+        for open in self.peers.all() {
+            match open.connection.send(open.fast, is_text, data, false) {
+                Ok(()) => broadcast.reached += 1,
+                Err(_) => broadcast.skipped += 1,
+            }
+        }
+        Ok(broadcast)
+    }
+
+    /// Opens a further channel to a native peer; [`Event::ChannelOpen`] follows at both ends. Gives its
+    /// number.
+    pub fn open_channel(&self, peer: u64, label: &str, options: &ChannelOptions) -> Result<u32, Error> {
+        self.running()?;
+        if label.len() > MAX_LABEL_BYTES || options.protocol.len() > MAX_LABEL_BYTES {
+            return Err(Error::Invalid(format!("a label or protocol is longer than {MAX_LABEL_BYTES} bytes")));
+        }
+        if label == crate::protocol::FAST_CHANNEL {
+            return Err(Error::Invalid("the label \"fast\" is the protocol's".into()));
+        }
+        let open = self.peers.get(peer)?;
+        if !open.native {
+            return Err(Error::Unsupported("the peer runs the JS original, which hears no channel but its first"));
+        }
+        let channel = open.connection.open_channel(label, options)?;
+        Ok(open.number(&open.connection, channel))
+    }
+
+    /// Closes a further channel; `fast` ends with its peer only.
+    pub fn close_channel(&self, peer: u64, channel: u32) -> Result<(), Error> {
+        self.running()?;
+        if channel == FAST {
+            return Err(Error::Invalid("the channel fast is closed by closing the peer".into()));
+        }
+        let open = self.peers.get(peer)?;
+        open.connection.close_channel(open.channel(channel)?);
+        Ok(())
+    }
+
+    /// Lets go of one peer; [`Event::PeerClosed`] follows. It may come back by joining again.
+    pub fn close_peer(&self, peer: u64) -> Result<(), Error> {
+        self.running()?;
+        self.peers.get(peer)?;
+        self.mailbox.post(Letter::Input(Input::ClosePeer { peer: PeerId(peer) }));
+        Ok(())
+    }
+
+    /// The open peers, in the order in which they opened.
+    pub fn peers(&self) -> Vec<Peer> {
+        self.peers.all().iter().map(|open| open.peer.clone()).collect()
+    }
+
+    pub fn peer(&self, peer: u64) -> Result<Peer, Error> {
+        Ok(self.peers.get(peer)?.peer.clone())
+    }
+
+    pub fn peer_stats(&self, peer: u64) -> Result<PeerStats, Error> {
+        let open = self.peers.get(peer)?;
+        Ok(PeerStats::new(open.connection.stats(), open.native))
+    }
+
+    pub fn stats(&self) -> SwarmStats {
+        SwarmStats::new(self.driver.stats(), self.peers.all().len(), self.events.len())
+    }
+
+    /// Bytes that were accepted for a channel and not acknowledged by the peer yet.
+    pub fn buffered(&self, peer: u64, channel: u32) -> Result<usize, Error> {
+        let open = self.peers.get(peer)?;
+        Ok(open.connection.buffered(open.channel(channel)?))
+    }
+
+    /// The next event; blocks until `timeout` (`None`: for ever). `Ok(None)` when there was none,
+    /// `Err(Closed)` after [`Event::Closed`] was taken. Not for use inside an async task.
+    pub fn next_event(&self, timeout: Option<Duration>) -> Result<Option<Event>, Error> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        self.popped(self.events.pop(deadline))
+    }
+
+    /// The next event, for async tasks of any runtime. `Err(Closed)` after [`Event::Closed`]. One task at a
+    /// time.
+    pub async fn event(&self) -> Result<Event, Error> {
+        loop {
+            let popped = std::future::poll_fn(|context| match self.events.poll_pop(context.waker()) {
+                Some(popped) => Poll::Ready(popped),
+                None => Poll::Pending,
+            });
+            if let Some(event) = self.popped(popped.await)? {
+                return Ok(event);
+            }
+        }
+    }
+
+    fn popped(&self, popped: Popped) -> Result<Option<Event>, Error> {
+        match popped {
+            Popped::Event(event, _) => Ok(Some(event)),
+            Popped::TimedOut | Popped::Woken => Ok(None),
+            Popped::Finished => Err(Error::Closed),
+        }
+    }
+
+    pub(crate) fn events(&self) -> &Arc<EventQueue> {
+        &self.events
+    }
+
+    /// Leaves the room: says so to each peer and to the server, lets go of what is queued within the close
+    /// deadline. [`Event::Closed`] follows, last. Idempotent.
+    pub fn close(&self) {
+        if !self.closing.swap(true, Ordering::AcqRel) {
+            self.mailbox.post(Letter::Close);
+        }
+    }
+
+    /// Waits until a closed swarm's task is gone, at most `timeout`; whether it is. Blocks.
+    pub fn wait_closed(&self, timeout: Duration) -> bool {
+        let ended = self.done.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.done.changed.wait_timeout_while(ended, timeout, |ended| !*ended);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+impl Drop for Swarm {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned())
+}

@@ -1,0 +1,113 @@
+//! The open peers, as the callers' threads see them: written by the room's task, read by every send.
+
+use super::event::{Event, Peer, FAST};
+use super::queue::EventQueue;
+use super::Error;
+use crate::driver::{ChannelId, Connection};
+use crate::protocol::ConnectionId;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+/// Channels that the other side may open before its peer is announced here.
+const EARLY_CHANNELS: usize = 256;
+
+#[derive(Default)]
+pub(crate) struct Peers {
+    open: RwLock<HashMap<u64, Arc<OpenPeer>>>,
+    early: Mutex<HashMap<ConnectionId, Vec<EarlyChannel>>>,
+}
+
+/// A channel that opened before its peer was announced to the application.
+pub(crate) struct EarlyChannel {
+    pub channel: ChannelId,
+    pub label: String,
+    pub remote: bool,
+}
+
+pub(crate) struct OpenPeer {
+    pub peer: Peer,
+    pub connection: Arc<Connection>,
+    pub fast: ChannelId,
+    pub native: bool,
+}
+
+impl OpenPeer {
+    /// The wire's channel for the number in the API: 0 is `fast`, a further channel is its stream id plus
+    /// one.
+    pub fn channel(&self, number: u32) -> Result<ChannelId, Error> {
+        match number {
+            FAST => Ok(self.fast),
+            number => u16::try_from(number - 1).map(ChannelId).map_err(|_| Error::NoChannel(number)),
+        }
+    }
+
+    /// The number in the API for the wire's channel.
+    pub fn number(&self, connection: &Arc<Connection>, channel: ChannelId) -> u32 {
+        // A link that was replaced a moment ago may still deliver, and its `fast` may have the other parity.
+        let fast = if Arc::ptr_eq(connection, &self.connection) { Some(self.fast) } else { connection.fast() };
+        if Some(channel) == fast {
+            FAST
+        } else {
+            u32::from(channel.0) + 1
+        }
+    }
+}
+
+impl Peers {
+    fn early(&self) -> MutexGuard<'_, HashMap<ConnectionId, Vec<EarlyChannel>>> {
+        self.early.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the peer known to senders and readers and announces it, then its channels that were open before.
+    pub fn announce(&self, open: Arc<OpenPeer>, announcement: Option<Event>, events: &EventQueue) {
+        let mut early = self.early();
+        let (peer, connection) = (open.peer.clone(), open.connection.clone());
+        self.open.write().unwrap_or_else(PoisonError::into_inner).insert(peer.id(), open.clone());
+        if let Some(event) = announcement {
+            events.push(event);
+        }
+        connection.set_tag(peer.id());
+        for EarlyChannel { channel, label, remote } in early.remove(connection.id()).unwrap_or_default() {
+            let channel = open.number(&connection, channel);
+            events.push(Event::ChannelOpen { peer: peer.clone(), channel, label, remote });
+        }
+    }
+
+    pub fn channel_open(&self, connection: &Arc<Connection>, opened: EarlyChannel, events: &EventQueue) {
+        // Under this lock the peer is announced, so that its channels always come after it.
+        let mut early = self.early();
+        match self.get(connection.tag()) {
+            Ok(open) => {
+                let channel = open.number(connection, opened.channel);
+                let (label, remote) = (opened.label, opened.remote);
+                events.push(Event::ChannelOpen { peer: open.peer.clone(), channel, label, remote });
+            }
+            Err(_) => {
+                let channels = early.entry(connection.id().clone()).or_default();
+                if channels.len() < EARLY_CHANNELS {
+                    channels.push(opened);
+                }
+            }
+        }
+    }
+
+    /// Forgets what was kept for a connection that is gone.
+    pub fn forget(&self, connection: &ConnectionId) {
+        self.early().remove(connection);
+    }
+
+    pub fn remove(&self, id: u64) -> Option<Arc<OpenPeer>> {
+        self.open.write().unwrap_or_else(PoisonError::into_inner).remove(&id)
+    }
+
+    pub fn get(&self, id: u64) -> Result<Arc<OpenPeer>, Error> {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned().ok_or(Error::NoPeer(id))
+    }
+
+    /// In the order in which they opened.
+    pub fn all(&self) -> Vec<Arc<OpenPeer>> {
+        let mut all: Vec<_> = self.open.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        all.sort_by_key(|peer| peer.peer.id());
+        all
+    }
+}

@@ -1,0 +1,218 @@
+//! The task that runs a swarm's mesh: feeds it what happens, does what it says.
+
+use super::carrier::{Carried, Carrier};
+use super::event::{ErrorCode, Event, Peer};
+use super::mailbox::{Letter, Letters};
+use super::peers::{OpenPeer, Peers};
+use super::queue::EventQueue;
+use super::runtime::SharedRuntime;
+use crate::driver::{Connection, Driver, DriverError};
+use crate::mesh::{Action, Input, LinkEnd, Mesh, MeshEvent, PeerId};
+use crate::protocol::ConnectionId;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub(super) struct Room {
+    pub mesh: Mesh,
+    pub driver: Driver,
+    pub carrier: Carrier,
+    pub letters: Letters,
+    pub events: Arc<EventQueue>,
+    pub peers: Arc<Peers>,
+    pub close_timeout: Duration,
+    /// All links of the mesh, spares too.
+    pub connections: HashMap<ConnectionId, Arc<Connection>>,
+    /// Keeps the workers alive until this task is done.
+    pub runtime: Arc<SharedRuntime>,
+}
+
+impl Room {
+    /// Until the swarm is closed. The last event is pushed by the caller.
+    pub async fn run(&mut self) {
+        loop {
+            while let Some(action) = self.mesh.poll_action() {
+                if self.perform(action) {
+                    return self.wind_up().await;
+                }
+            }
+            if self.letters.is_empty() {
+                self.events.release();
+            }
+            let timeout = self.mesh.poll_timeout();
+            tokio::select! {
+                letter = self.letters.next() => match letter {
+                    Some(letter) => self.read(letter),
+                    // Every handle is gone, and with them who could hear of anything.
+                    None => return self.wind_up().await,
+                },
+                carried = self.carrier.next() => self.hear(carried),
+                () = sleep_until(timeout) => self.input(Input::Timeout),
+            }
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        self.mesh.handle(Instant::now(), input);
+    }
+
+    fn read(&mut self, letter: Letter) {
+        match letter {
+            Letter::Start => {
+                self.carrier.start(&self.runtime);
+                self.input(Input::Start);
+                if self.carrier.is_caller() {
+                    self.input(Input::SignalingUp);
+                }
+            }
+            Letter::Close => self.input(Input::Close),
+            Letter::Open(connection) => {
+                let native = connection.is_native();
+                self.input(Input::LinkOpen { connection: connection.id().clone(), native });
+            }
+            Letter::Input(input) => {
+                if let Input::LinkEnded { connection, .. } = &input {
+                    self.forget(&connection.clone());
+                }
+                self.input(input);
+            }
+        }
+    }
+
+    fn hear(&mut self, carried: Carried) {
+        match carried {
+            Carried::Up => {
+                self.input(Input::SignalingUp);
+            }
+            Carried::Down => self.input(Input::SignalingDown),
+            Carried::Message(message) => return self.input(Input::Signal(message)),
+            Carried::Malformed(detail) => {
+                return self.events.push(Event::Error { code: ErrorCode::Protocol, detail });
+            }
+            Carried::State(state, detail) => return self.events.push(Event::SignalingState { state, detail }),
+        }
+    }
+
+    /// Whether that was the last action.
+    fn perform(&mut self, action: Action) -> bool {
+        match action {
+            Action::Signal(message) => self.carrier.send(&message, &self.events),
+            Action::CreateOffer { connection } => match self.driver.offer(connection.clone()) {
+                Ok((link, sdp)) => {
+                    self.connections.insert(connection.clone(), link);
+                    self.input(Input::LinkOffer { connection, sdp });
+                }
+                Err(error) => self.failed(connection, error),
+            },
+            Action::AcceptOffer { connection, sdp } => self.accept(connection, &sdp),
+            Action::ApplyAnswer { connection, sdp } => {
+                if let Some(Err(error)) = self.connections.get(&connection).map(|link| link.apply_answer(&sdp)) {
+                    self.failed(connection, error);
+                }
+            }
+            Action::AddCandidate { connection, candidate } => {
+                if let Some(link) = self.connections.get(&connection) {
+                    link.add_remote_candidate(candidate.as_ref());
+                }
+            }
+            Action::SendControl { connection, control } => {
+                if let Some(link) = self.connections.get(&connection) {
+                    if let Some(fast) = link.fast() {
+                        // A link that cannot take it is ending, and says so by itself.
+                        let _ = link.send(fast, true, control.to_text().as_bytes(), true);
+                    }
+                }
+            }
+            Action::CloseLink { connection, flush } => {
+                if let Some(link) = self.forget(&connection) {
+                    link.close(flush.then(|| Instant::now() + self.close_timeout));
+                }
+            }
+            Action::Event(MeshEvent::Closed) => return true,
+            Action::Event(event) => self.report(event),
+        }
+        false
+    }
+
+    fn accept(&mut self, connection: ConnectionId, offer: &str) {
+        let answer = match self.connections.get(&connection) {
+            Some(link) => link.apply_offer(offer),
+            None => self.driver.answer(connection.clone(), offer).map(|(link, answer)| {
+                self.connections.insert(connection.clone(), link);
+                answer
+            }),
+        };
+        match answer {
+            Ok(sdp) => self.input(Input::LinkAnswer { connection, sdp }),
+            Err(error) => self.failed(connection, error),
+        }
+    }
+
+    fn failed(&mut self, connection: ConnectionId, error: DriverError) {
+        tracing::debug!(%connection, %error, "a link failed");
+        if let Some(link) = self.forget(&connection) {
+            link.close(None);
+        }
+        self.input(Input::LinkEnded { connection, cause: LinkEnd::Error(error.to_string()) });
+    }
+
+    fn forget(&mut self, connection: &ConnectionId) -> Option<Arc<Connection>> {
+        self.peers.forget(connection);
+        self.connections.remove(connection)
+    }
+
+    fn report(&mut self, event: MeshEvent) {
+        let event = match event {
+            MeshEvent::PeerOpen { peer, user_id, connection, native } => {
+                return self.announce(Peer::new(peer, user_id), connection, native, true);
+            }
+            MeshEvent::PeerSwitched { peer, connection, native, .. } => {
+                let Ok(open) = self.peers.get(peer.0) else { return };
+                return self.announce(open.peer.clone(), connection, native, false);
+            }
+            MeshEvent::PeerClosed { peer, user_id, reason, detail } => {
+                Event::PeerClosed { peer: self.gone(peer, user_id), reason, detail }
+            }
+            MeshEvent::PeerFailed { peer, user_id, reason, detail } => {
+                Event::PeerFailed { peer: self.gone(peer, user_id), reason, detail }
+            }
+            MeshEvent::PeerState { peer, state } => {
+                let Ok(open) = self.peers.get(peer.0) else { return };
+                Event::PeerState { peer: open.peer.clone(), state }
+            }
+            MeshEvent::Error { code, detail } => Event::Error { code, detail },
+            MeshEvent::Closed => return,
+        };
+        self.events.push(event);
+    }
+
+    fn announce(&mut self, peer: Peer, id: ConnectionId, native: bool, first: bool) {
+        let Some(connection) = self.connections.get(&id).cloned() else { return };
+        // `fast` is open, or the mesh would not know of the peer.
+        let Some(fast) = connection.fast() else { return };
+        let open = Arc::new(OpenPeer { peer: peer.clone(), connection: connection.clone(), fast, native });
+        let announcement = first.then(|| Event::PeerOpen { peer, connection: id.as_str().to_owned(), native });
+        self.peers.announce(open, announcement, &self.events);
+        connection.start_reading();
+    }
+
+    fn gone(&mut self, id: PeerId, user_id: String) -> Peer {
+        match self.peers.remove(id.0) {
+            Some(open) => open.peer.clone(),
+            None => Peer::new(id, user_id),
+        }
+    }
+
+    async fn wind_up(&mut self) {
+        self.connections.clear();
+        let carrier = self.carrier.close(self.close_timeout);
+        tokio::join!(carrier, self.driver.shut_down());
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
