@@ -58,7 +58,7 @@ static void on_signal(rtcswarm *swarm, const rtcswarm_event *event, void *user_d
   rtcswarm_hub_output *output;
   while (rtcswarm_hub_next_output(hub, &output) == RTCSWARM_OK) {
     for (int i = 0; i < 2; i++) {
-      if (members[i].session == output->session && output->kind == RTCSWARM_HUB_SEND) {
+      if (members[i].swarm && members[i].session == output->session && output->kind == RTCSWARM_HUB_SEND) {
         rtcswarm_dispatch(members[i].swarm, output->text, output->length);
       }
     }
@@ -91,8 +91,15 @@ int main(void) {
   while (heard < 2 && !late) late = pthread_cond_timedwait(&changed, &lock, &deadline);
   pthread_mutex_unlock(&lock);
 
-  /* Waits for a callback that still runs; none comes afterwards. */
-  for (int i = 0; i < 2; i++) rtcswarm_free(members[i].swarm);
+  for (int i = 0; i < 2; i++) {
+    /* From here on nothing is carried to it. */
+    pthread_mutex_lock(&lock);
+    rtcswarm *swarm = members[i].swarm;
+    members[i].swarm = NULL;
+    pthread_mutex_unlock(&lock);
+    /* Waits for a callback that still runs; none comes afterwards. */
+    rtcswarm_free(swarm);
+  }
   rtcswarm_hub_free(hub);
   if (late) fprintf(stderr, "they did not meet\n");
   return late ? 1 : 0;
