@@ -144,6 +144,10 @@ impl Swarm {
         Ok(())
     }
 
+    pub(crate) fn is_started(&self) -> bool {
+        self.started.load(Ordering::Acquire)
+    }
+
     fn running(&self) -> Result<(), Error> {
         if self.closing.load(Ordering::Acquire) {
             return Err(Error::Closed);

@@ -292,7 +292,12 @@ static void configs_that_cannot_work(void) {
     REFUSED(rtcswarm_config_set_timeout(config, which, 0));
     REFUSED(rtcswarm_config_set_timeout(config, which, UINT32_MAX));
   }
-  REFUSED(rtcswarm_config_add_bind_address(config, "203.0.113.77")); /* nobody's */
+  config = config_for("alice");
+  OK(rtcswarm_config_add_bind_address(config, "203.0.113.77")); /* nobody's */
+  rtcswarm *swarm = GARBAGE;
+  EXPECT(RTCSWARM_ERR_IO, rtcswarm_new(config, &swarm));
+  CHECK(swarm == GARBAGE);
+  rtcswarm_config_free(config);
 
   config = config_for("alice");
   EXPECT(INVALID, rtcswarm_config_set_timeout(config, -1, 5));
@@ -312,7 +317,6 @@ static void configs_that_cannot_work(void) {
   OK(rtcswarm_config_set_send_buffer(config, 1, 0));
   OK(rtcswarm_config_set_receive_queue(config, 1));
   OK(rtcswarm_config_set_timeout(config, RTCSWARM_TIMEOUT_CLOSE, 86400000));
-  rtcswarm *swarm;
   OK(rtcswarm_new(config, &swarm));
   rtcswarm_config_free(config);
   rtcswarm_free(swarm);

@@ -3,11 +3,15 @@
 #include "harness.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -85,7 +89,17 @@ void room_open(struct room *room) {
 }
 
 void room_close(struct room *room) {
-  for (size_t i = 0; i < room->member_count; i++) rtcswarm_free(room_take(room, &room->members[i]));
+  for (size_t i = 0; i < room->member_count; i++) {
+    struct member *member = &room->members[i];
+    rtcswarm_free(room_take(room, member));
+    if (member->process != 0) {
+      int status;
+      kill(member->process, SIGCONT);
+      close(member->socket);
+      CHECK(waitpid(member->process, &status, 0) == member->process);
+      CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+  }
   for (size_t i = 0; i < room->member_count; i++) {
     struct member *member = &room->members[i];
     for (size_t j = 0; j < member->event_count; j++) rtcswarm_event_free(member->events[j]);
@@ -94,6 +108,18 @@ void room_close(struct room *room) {
   }
   rtcswarm_hub_free(room->hub);
   pthread_mutex_destroy(&room->lock);
+}
+
+static struct member *add(struct room *room, const char *name, rtcswarm *swarm) {
+  pthread_mutex_lock(&room->lock);
+  CHECK(room->member_count < MAX_MEMBERS);
+  struct member *member = &room->members[room->member_count++];
+  snprintf(member->name, sizeof member->name, "%s", name);
+  member->swarm = swarm;
+  member->socket = -1;
+  OK(rtcswarm_hub_connect(room->hub, name, NULL, 0, &member->session));
+  pthread_mutex_unlock(&room->lock);
+  return member;
 }
 
 rtcswarm_config *config_for(const char *user_id) {
@@ -109,19 +135,87 @@ struct member *room_add(struct room *room, const char *name, rtcswarm_config *co
   rtcswarm *swarm;
   OK(rtcswarm_new(config, &swarm));
   rtcswarm_config_free(config);
-  pthread_mutex_lock(&room->lock);
-  CHECK(room->member_count < MAX_MEMBERS);
-  struct member *member = &room->members[room->member_count++];
-  snprintf(member->name, sizeof member->name, "%s", name);
-  member->swarm = swarm;
-  OK(rtcswarm_hub_connect(room->hub, name, NULL, 0, &member->session));
-  pthread_mutex_unlock(&room->lock);
-  return member;
+  return add(room, name, swarm);
 }
 
 struct member *room_join(struct room *room, const char *name) {
   struct member *member = room_add(room, name, NULL);
   OK(rtcswarm_start(member->swarm));
+  return member;
+}
+
+static void write_line(int socket, const char *text, size_t length) {
+  char *line = malloc(length + 1);
+  CHECK(line != NULL);
+  memcpy(line, text, length);
+  line[length] = '\n';
+  for (size_t done = 0; done <= length;) {
+    ssize_t wrote = send(socket, line + done, length + 1 - done, MSG_NOSIGNAL);
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0) break; /* it is gone: whoever waits for it will say so */
+    done += (size_t)wrote;
+  }
+  free(line);
+}
+
+/* Waits at most `timeout_ms` for a line, without its end; NULL if there is none. `*ended`: nor will there be. */
+static char *read_line(int socket, int timeout_ms, size_t *length, bool *ended) {
+  size_t room = 512;
+  char *line = malloc(room);
+  CHECK(line != NULL);
+  *length = 0;
+  struct pollfd polled = {.fd = socket, .events = POLLIN};
+  *ended = false;
+  if (poll(&polled, 1, timeout_ms) == 1) {
+    /* One that has begun will end: lines are written whole. */
+    while (recv(socket, line + *length, 1, 0) == 1) {
+      if (line[*length] == '\n') return line;
+      if (++*length == room) CHECK((line = realloc(line, room *= 2)) != NULL);
+    }
+    *ended = true;
+  }
+  free(line);
+  return NULL;
+}
+
+static void child(int socket, const char *name) {
+  alarm((unsigned)patience(60));
+  rtcswarm_config *config = config_for(name);
+  rtcswarm *swarm;
+  OK(rtcswarm_new(config, &swarm));
+  rtcswarm_config_free(config);
+  OK(rtcswarm_start(swarm));
+  for (bool ended = false; !ended;) {
+    rtcswarm_event *event;
+    while (rtcswarm_next_event(swarm, 0, &event) == RTCSWARM_OK) {
+      if (event->kind == RTCSWARM_EVENT_SIGNAL) write_line(socket, (const char *)event->data, event->length);
+      rtcswarm_event_free(event);
+    }
+    size_t length;
+    char *line = read_line(socket, 2, &length, &ended);
+    if (line != NULL) OK(rtcswarm_dispatch(swarm, line, length));
+    free(line);
+  }
+  rtcswarm_free(swarm);
+  _exit(0);
+}
+
+struct member *room_fork(struct room *room, const char *name) {
+  int sockets[2];
+  CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0);
+  fflush(stdout);
+  pid_t process = fork();
+  CHECK(process >= 0);
+  if (process == 0) {
+    close(sockets[0]);
+    child(sockets[1], name);
+  }
+  close(sockets[1]);
+  struct member *member = add(room, name, NULL);
+  pthread_mutex_lock(&room->lock);
+  member->process = process;
+  member->socket = sockets[0];
+  pthread_mutex_unlock(&room->lock);
   return member;
 }
 
@@ -140,7 +234,9 @@ static void deliver(struct room *room) {
   while ((status = rtcswarm_hub_next_output(room->hub, &output)) == RTCSWARM_OK) {
     for (size_t i = 0; i < room->member_count; i++) {
       struct member *member = &room->members[i];
-      if (member->session != output->session || member->swarm == NULL || output->kind != RTCSWARM_HUB_SEND) continue;
+      if (member->session != output->session || output->kind != RTCSWARM_HUB_SEND) continue;
+      if (member->process != 0) write_line(member->socket, output->text, output->length);
+      if (member->swarm == NULL) continue;
       status = rtcswarm_dispatch(member->swarm, output->text, output->length);
       if (status != RTCSWARM_OK && status != RTCSWARM_ERR_CLOSED) {
         FAIL("%s cannot take %s: %s", member->name, output->text, rtcswarm_last_error_message());
@@ -182,6 +278,14 @@ static void keep(struct member *member, rtcswarm_event *event) {
 void room_pump(struct room *room) {
   for (size_t i = 0; i < room->member_count; i++) {
     struct member *member = &room->members[i];
+    if (member->process != 0) {
+      size_t length;
+      bool ended;
+      for (char *line; (line = read_line(member->socket, 0, &length, &ended)) != NULL; free(line)) {
+        room_carry(room, member->session, line, length);
+      }
+      CHECK(!ended);
+    }
     if (member->by_callback || member->swarm == NULL) continue;
     rtcswarm_event *event;
     int32_t status;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <rtcswarm.h>
 
@@ -53,7 +54,11 @@ struct member {
   /* Those that were pulled, in order; awaited ones are NULL in `waiting`. */
   rtcswarm_event **events, **waiting;
   size_t event_count, event_room;
+  /* Its events go to a callback, which carries its signals. */
   bool by_callback;
+  /* Its swarm is in a child process, which speaks lines of JSON. */
+  pid_t process;
+  int socket;
 };
 
 #define MAX_MEMBERS 8
@@ -75,6 +80,8 @@ rtcswarm_config *config_for(const char *user_id);
 struct member *room_add(struct room *room, const char *name, rtcswarm_config *config);
 /* The same, started. */
 struct member *room_join(struct room *room, const char *name);
+/* A member in a process of its own: fork it before the swarms that it shall not inherit. */
+struct member *room_fork(struct room *room, const char *name);
 /* A session at the hub for a member that is no swarm of this program's. */
 uint64_t room_stranger(struct room *room, const char *name);
 
