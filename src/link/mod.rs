@@ -121,6 +121,7 @@ pub(crate) struct Link {
     /// Data moved last.
     active: Instant,
     messages: stats::Counters,
+    path: stats::Path,
 }
 
 type EngineResult<T> = Result<T, String>;
@@ -171,6 +172,7 @@ impl Link {
             ended: false,
             active: now,
             messages: stats::Counters::default(),
+            path: stats::Path::default(),
         })
     }
 
@@ -234,6 +236,7 @@ impl Link {
 
     /// One of ours, as the engine wants it: the text after `candidate:`.
     pub fn add_local_candidate(&mut self, candidate: &str) -> EngineResult<()> {
+        self.path.local_candidate(candidate);
         let init = RTCIceCandidateInit { candidate: candidate.to_owned(), ..Default::default() };
         engine(self.engine.add_local_candidate(init))
     }
@@ -253,6 +256,7 @@ impl Link {
             return;
         }
         self.candidates += 1;
+        self.path.remote_candidate(text);
         let text = text.to_owned();
         if self.remote_set {
             self.feed_candidate(text);
@@ -309,6 +313,9 @@ impl Link {
             }
             while let Some(packet) = self.engine.poll_write() {
                 let TransportContext { local_addr, peer_addr, .. } = packet.transport;
+                if !stun::is_stun(&packet.message) {
+                    self.path.used(local_addr, peer_addr);
+                }
                 output.datagrams.push(Datagram { local: local_addr, remote: peer_addr, data: packet.message });
             }
             deadline = self.engine.poll_timeout();
@@ -503,6 +510,6 @@ impl Link {
 
     pub fn stats(&mut self, now: Instant) -> ConnectionStats {
         let buffered = self.buffered_in_all();
-        stats::read(&mut self.engine, now, &self.messages, buffered)
+        stats::read(&mut self.engine, now, &self.messages, &self.path, buffered)
     }
 }

@@ -3,8 +3,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use webrtc::peer_connection::RTCPeerConnection;
-use webrtc::statistics::report::RTCStatsReportEntry;
-use webrtc::statistics::stats::ice_candidate::RTCIceCandidateStats;
 use webrtc::statistics::StatsSelector;
 
 /// One connection's figures, now.
@@ -49,13 +47,51 @@ impl Counters {
     }
 }
 
+/// Where a link's data goes, and what kinds of candidates its ends are.
+#[derive(Default)]
+pub(super) struct Path {
+    /// Local and remote address of the last datagram that was data.
+    now: Option<(SocketAddr, SocketAddr)>,
+    local: Vec<(SocketAddr, &'static str)>,
+    remote: Vec<(SocketAddr, &'static str)>,
+}
+
+impl Path {
+    pub fn local_candidate(&mut self, text: &str) {
+        self.local.extend(parse(text));
+    }
+
+    pub fn remote_candidate(&mut self, text: &str) {
+        self.remote.extend(parse(text));
+    }
+
+    pub fn used(&mut self, local: SocketAddr, remote: SocketAddr) {
+        self.now = Some((local, remote));
+    }
+}
+
+/// Address and type of a candidate (RFC 8839, 5.1).
+fn parse(text: &str) -> Option<(SocketAddr, &'static str)> {
+    let mut words = text.split_ascii_whitespace().skip(4);
+    let ip: IpAddr = words.next()?.parse().ok()?;
+    let port = words.next()?.parse().ok()?;
+    let kind = match words.nth(1)? {
+        "host" => "host",
+        "srflx" => "srflx",
+        "prflx" => "prflx",
+        "relay" => "relay",
+        _ => return None,
+    };
+    Some((SocketAddr::new(ip, port), kind))
+}
+
 pub(super) fn read(
     engine: &mut RTCPeerConnection,
     now: Instant,
     messages: &Counters,
+    path: &Path,
     buffered: usize,
 ) -> ConnectionStats {
-    let report = engine.get_stats(now, StatsSelector::None);
     let mut stats = ConnectionStats {
         bytes_sent: messages.bytes_sent,
         bytes_received: messages.bytes_received,
@@ -64,43 +100,39 @@ pub(super) fn read(
         buffered,
         ..ConnectionStats::default()
     };
+    if let Some((local, remote)) = path.now {
+        let kind = |known: &[(SocketAddr, &'static str)], address| {
+            known.iter().find(|(known, _)| *known == address).map(|(_, kind)| *kind)
+        };
+        stats.local_address = Some(local);
+        stats.remote_address = Some(remote);
+        stats.local_candidate_type = kind(&path.local, local).unwrap_or("host");
+        // Nobody told us of it: it was learned from a check (RFC 8445, 7.3.1.3).
+        stats.remote_candidate_type = kind(&path.remote, remote).unwrap_or("prflx");
+        stats.relayed = [stats.local_candidate_type, stats.remote_candidate_type].contains(&"relay");
+    }
+    let report = engine.get_stats(now, StatsSelector::None);
     let selected = report.transport().map(|transport| transport.selected_candidate_pair_id.clone());
     let pairs = || report.candidate_pairs();
     let pair =
         pairs().find(|pair| selected.as_ref() == Some(&pair.stats.id)).or_else(|| pairs().find(|pair| pair.nominated));
-    let Some(pair) = pair else { return stats };
-    if pair.current_round_trip_time > 0.0 {
-        stats.round_trip = Duration::try_from_secs_f64(pair.current_round_trip_time).ok();
+    if let Some(seconds) = pair.map(|pair| pair.current_round_trip_time).filter(|seconds| *seconds > 0.0) {
+        stats.round_trip = Duration::try_from_secs_f64(seconds).ok();
     }
-    for entry in report.iter() {
-        match entry {
-            RTCStatsReportEntry::LocalCandidate(candidate) if candidate.stats.id == pair.local_candidate_id => {
-                stats.local_address = address(candidate);
-                stats.local_candidate_type = kind(candidate);
-            }
-            RTCStatsReportEntry::RemoteCandidate(candidate) if candidate.stats.id == pair.remote_candidate_id => {
-                stats.remote_address = address(candidate);
-                stats.remote_candidate_type = kind(candidate);
-            }
-            _ => {}
-        }
-    }
-    stats.relayed = [stats.local_candidate_type, stats.remote_candidate_type].contains(&"relay");
     stats
 }
 
-fn address(candidate: &RTCIceCandidateStats) -> Option<SocketAddr> {
-    let ip: IpAddr = candidate.address.as_ref()?.parse().ok()?;
-    Some(SocketAddr::new(ip, candidate.port))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn kind(candidate: &RTCIceCandidateStats) -> &'static str {
-    // Its words are those of RFC 8839.
-    match candidate.candidate_type.to_string().as_str() {
-        "host" => "host",
-        "srflx" => "srflx",
-        "prflx" => "prflx",
-        "relay" => "relay",
-        _ => "",
+    #[test]
+    fn a_candidate_is_read_with_and_without_its_prefix() {
+        let host = "1 1 udp 2122 192.0.2.2 36577 typ host generation 0";
+        let expected = Some(("192.0.2.2:36577".parse().unwrap(), "host"));
+        assert_eq!(parse(host), expected);
+        assert_eq!(parse(&format!("candidate:{host}")), expected);
+        assert_eq!(parse("1 1 udp 1 name.local 9 typ host"), None);
+        assert_eq!(parse("junk"), None);
     }
 }
