@@ -338,6 +338,8 @@ static void free_inside(int32_t kind) {
     OK(rtcswarm_dispatch(alice, refusal, strlen(refusal)));
   }
   if (kind == RTCSWARM_EVENT_PEER_FAILED) {
+    /* Who comes second takes the offer of who came first. */
+    await_kind(&room, watch, RTCSWARM_EVENT_SIGNAL);
     const char *init = "{\"type\":\"init\",\"userId\":\"ghost\",\"roomId\":\"test\"}";
     room_carry(&room, room_stranger(&room, "ghost"), init, strlen(init));
   }
