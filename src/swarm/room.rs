@@ -7,6 +7,7 @@ use super::peers::{OpenPeer, Peers};
 use super::queue::EventQueue;
 use super::runtime::SharedRuntime;
 use crate::driver::{Connection, Driver, DriverError};
+use crate::link::ChannelId;
 use crate::mesh::{Action, Input, LinkEnd, Mesh, MeshEvent, PeerId};
 use crate::protocol::ConnectionId;
 use std::collections::HashMap;
@@ -117,10 +118,8 @@ impl Room {
             }
             Action::SendControl { connection, control } => {
                 if let Some(link) = self.connections.get(&connection) {
-                    if let Some(fast) = link.fast() {
-                        // A link that cannot take it is ending, and says so by itself.
-                        let _ = link.send(fast, true, control.to_text().as_bytes(), true);
-                    }
+                    // A link that cannot take it is ending, and says so by itself.
+                    let _ = link.send(ChannelId::FAST, true, control.to_text().as_bytes(), true);
                 }
             }
             Action::CloseLink { connection, flush } => {
@@ -188,9 +187,7 @@ impl Room {
 
     fn announce(&mut self, peer: Peer, id: ConnectionId, native: bool, first: bool) {
         let Some(connection) = self.connections.get(&id).cloned() else { return };
-        // `fast` is open, or the mesh would not know of the peer.
-        let Some(fast) = connection.fast() else { return };
-        let open = Arc::new(OpenPeer { peer: peer.clone(), connection: connection.clone(), fast, native });
+        let open = Arc::new(OpenPeer { peer: peer.clone(), connection: connection.clone(), native });
         let announcement = first.then(|| Event::PeerOpen { peer, connection: id.as_str().to_owned(), native });
         self.peers.announce(open, announcement, &self.events);
         connection.start_reading();
