@@ -4,20 +4,23 @@
 //!
 //! - [`protocol`]: what goes over the wire, data only;
 //! - [`mesh`] and [`hub`]: the brains of a member and of the server, pure;
-//! - [`driver`]: sockets, timers and links, over the WebRTC engine that only `link` knows;
+//! - `link`: one WebRTC connection; the only place that knows the engine;
+//! - `net`: sockets, interfaces, STUN and TURN;
+//! - `driver`: the loop that runs links over sockets and timers;
 //! - [`signaling`]: the client's side of a WebSocket to the server;
 //! - [`swarm`]: what runs all that, and the Rust API [`Swarm`];
 //! - [`server`]: the WebSocket server around a hub;
 //! - [`ffi`]: the C ABI.
 
-pub mod driver;
+mod driver;
 pub mod ffi;
 pub mod hub;
+mod link;
 mod log;
 pub mod mesh;
+mod net;
 pub mod protocol;
 pub mod signaling;
-// SERVER
 
 pub mod swarm;
 

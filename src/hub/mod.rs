@@ -4,8 +4,13 @@
 //! [`Output`]s come out. Whoever carries the messages has authenticated the client before [`Hub::connect`] and says so by
 //! a [`Principal`]: the hub never believes a user id that a client merely claims.
 
-use crate::protocol::ServerMessage;
-use std::collections::BTreeSet;
+mod room;
+#[cfg(test)]
+mod tests;
+
+use crate::protocol::{ClientMessage, ConnectionId, RoomId, ServerMessage, SessionSignal};
+use room::Room;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// One connected client of the hub. Never used again.
@@ -88,6 +93,8 @@ pub enum CloseReason {
     /// `init` named a room that the principal may not join.
     WrongRoom,
     RoomFull,
+    /// The hub has as many rooms as it may.
+    TooManyRooms,
     MessageTooLarge,
     TooManyMessages,
     /// The hub is shutting down.
@@ -104,65 +111,315 @@ pub struct HubStats {
     pub links: usize,
 }
 
+/// Why the hub lets go of a client, in the three ways in which it is told.
+impl CloseReason {
+    fn words(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Self::Left => (1000, "left", "you left"),
+            Self::GoingAway => (1001, "going-away", "the server is shutting down"),
+            Self::MessageTooLarge => (1009, "message-too-large", "the message is larger than this server takes"),
+            Self::Superseded => (4001, "superseded", "a newer session of this user took over"),
+            Self::BadInit => (4002, "bad-init", "the first message must be a proper init, and come soon"),
+            Self::WrongUser => (4003, "wrong-user", "the token is another user's"),
+            Self::WrongRoom => (4004, "wrong-room", "the token does not open this room"),
+            Self::RoomFull => (4005, "room-full", "the room has as many members as it may"),
+            Self::TooManyRooms => (4006, "too-many-rooms", "the server has as many rooms as it may"),
+            Self::TooManyMessages => (4008, "too-many-messages", "more messages per second than this server takes"),
+        }
+    }
+
+    /// The WebSocket close code.
+    pub fn code(self) -> u16 {
+        self.words().0
+    }
+
+    /// The `code` of the `error` message that goes before, in kebab case: `wrong-room`.
+    pub fn name(self) -> &'static str {
+        self.words().1
+    }
+
+    /// For people.
+    pub fn message(self) -> &'static str {
+        self.words().2
+    }
+}
+
+/// A client that is connected.
+struct Session {
+    principal: Principal,
+    /// The room that it is in, after its `init`.
+    room: Option<String>,
+    /// Messages that it may send now.
+    allowance: f64,
+    refilled: Instant,
+}
+
+/// What a deadline is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Init(SessionId),
+    Grace { room: String, user_id: String },
+}
+
 /// See the module's documentation.
-pub struct Hub {}
+pub struct Hub {
+    config: HubConfig,
+    sessions: HashMap<SessionId, Session>,
+    rooms: HashMap<String, Room>,
+    due: BTreeSet<(Instant, Due)>,
+    outputs: VecDeque<Output>,
+    next_session: u64,
+}
 
 impl Hub {
     pub fn new(config: HubConfig) -> Self {
-        let _ = config;
-        todo!()
+        Self {
+            config,
+            sessions: HashMap::new(),
+            rooms: HashMap::new(),
+            due: BTreeSet::new(),
+            outputs: VecDeque::new(),
+            next_session: 1,
+        }
     }
 
     /// A client that was authenticated as `principal`. It says `init` next.
     pub fn connect(&mut self, now: Instant, principal: Principal) -> SessionId {
-        let _ = (now, principal);
-        todo!()
+        let session = SessionId(self.next_session);
+        self.next_session += 1;
+        let allowance = f64::from(self.config.messages_per_second) * 2.0;
+        self.sessions.insert(session, Session { principal, room: None, allowance, refilled: now });
+        self.due.insert((now + self.config.init_timeout, Due::Init(session)));
+        session
     }
 
     /// One text message of a client. What is wrong with it goes to the client as an `error` message, and as
     /// [`Output::Close`] where it cannot go on. Ignored for a session that is gone.
     pub fn receive(&mut self, now: Instant, session: SessionId, text: &str) {
-        let _ = (now, session, text);
-        todo!()
+        let Some(client) = self.sessions.get_mut(&session) else { return };
+        if !client.may_send(now, self.config.messages_per_second) {
+            return self.close(now, session, CloseReason::TooManyMessages);
+        }
+        if text.len() > self.config.max_message_bytes {
+            return self.close(now, session, CloseReason::MessageTooLarge);
+        }
+        let joined = client.room.clone();
+        let message = match ClientMessage::parse(text) {
+            Ok(Some(message)) => message,
+            Ok(None) => return,
+            Err(_) if joined.is_none() => return self.close(now, session, CloseReason::BadInit),
+            Err(error) => return self.error(session, "malformed", error.to_string()),
+        };
+        match (joined, message) {
+            (None, ClientMessage::Init { user_id, room_id, connections }) => {
+                self.init(now, session, &user_id, room_id, &connections);
+            }
+            (None, ClientMessage::Close) => self.close(now, session, CloseReason::Left),
+            (None, _) => self.close(now, session, CloseReason::BadInit),
+            (Some(_), ClientMessage::Init { .. }) => {
+                self.error(session, "second-init", "init is the first message, once".into());
+            }
+            (Some(_), ClientMessage::Close) => self.close(now, session, CloseReason::Left),
+            (Some(room), ClientMessage::Offer { id, sdp }) => {
+                self.signal(now, session, &room, id, SessionSignal::Offer { sdp });
+            }
+            (Some(room), ClientMessage::Candidate { id, candidate }) => {
+                self.signal(now, session, &room, id, SessionSignal::Candidate { candidate });
+            }
+            (Some(room), ClientMessage::Answer { id, sdp }) => self.answer(session, &room, id, sdp),
+        }
     }
 
     /// The client's transport is gone without a `close`: the grace period begins. Idempotent.
     pub fn disconnect(&mut self, now: Instant, session: SessionId) {
-        let _ = (now, session);
-        todo!()
+        let Some(client) = self.sessions.remove(&session) else { return };
+        let Some(name) = client.room else { return };
+        let Some(room) = self.rooms.get_mut(&name) else { return };
+        let user_id = client.principal.user_id;
+        // A session that was superseded is nobody's any more.
+        if room.session_of(&user_id) == Some(session) {
+            room.lose(&user_id);
+            self.due.insert((now + self.config.grace, Due::Grace { room: name, user_id }));
+        }
     }
 
     /// Ends everything: each session is closed with [`CloseReason::GoingAway`].
     pub fn shut_down(&mut self) {
-        todo!()
+        let mut sessions: Vec<SessionId> = self.sessions.drain().map(|(session, _)| session).collect();
+        sessions.sort_unstable();
+        self.rooms.clear();
+        self.due.clear();
+        for session in sessions {
+            self.outputs.push_back(Output::Close { session, reason: CloseReason::GoingAway });
+        }
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
-        let _ = now;
-        todo!()
+        while self.due.first().is_some_and(|(at, _)| *at <= now) {
+            match self.due.pop_first() {
+                Some((_, Due::Init(session))) => {
+                    if self.sessions.get(&session).is_some_and(|client| client.room.is_none()) {
+                        self.close(now, session, CloseReason::BadInit);
+                    }
+                }
+                Some((_, Due::Grace { room, user_id })) => {
+                    // Someone who came back in time has a session again.
+                    if self.rooms.get(&room).is_some_and(|room| room.is_lost(&user_id)) {
+                        self.leave(&room, &user_id);
+                    }
+                }
+                None => {}
+            }
+        }
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
-        todo!()
+        self.due.first().map(|(at, _)| *at)
     }
 
     pub fn poll_output(&mut self) -> Option<Output> {
-        todo!()
+        self.outputs.pop_front()
     }
 
     pub fn stats(&self) -> HubStats {
-        todo!()
+        let mut stats = HubStats { sessions: self.sessions.len(), rooms: self.rooms.len(), ..HubStats::default() };
+        for room in self.rooms.values() {
+            room.count(&mut stats);
+        }
+        stats
+    }
+
+    fn error(&mut self, session: SessionId, code: &str, message: String) {
+        let message = ServerMessage::Error { code: code.to_owned(), message };
+        self.outputs.push_back(Output::Send { session, message });
+    }
+
+    /// Ends a session for good, with its membership.
+    fn close(&mut self, now: Instant, session: SessionId, reason: CloseReason) {
+        if reason != CloseReason::Left {
+            self.error(session, reason.name(), reason.message().to_owned());
+        }
+        self.outputs.push_back(Output::Close { session, reason });
+        let Some(client) = self.sessions.remove(&session) else { return };
+        self.due.retain(|(_, due)| *due != Due::Init(session));
+        let Some(room) = client.room else { return };
+        if reason == CloseReason::Left {
+            self.leave(&room, &client.principal.user_id);
+        } else if let Some(members) = self.rooms.get_mut(&room) {
+            // Thrown out for its manners: its links to the others may be as good as ever.
+            let user_id = client.principal.user_id;
+            if members.session_of(&user_id) == Some(session) {
+                members.lose(&user_id);
+                self.due.insert((now + self.config.grace, Due::Grace { room, user_id }));
+            }
+        }
+    }
+
+    /// A member is gone for good: the other ends of its links are told.
+    fn leave(&mut self, name: &str, user_id: &str) {
+        let Some(room) = self.rooms.get_mut(name) else { return };
+        for (session, id) in room.remove(user_id) {
+            self.outputs.push_back(Output::Send { session, message: ServerMessage::LeaveSwarm { id } });
+        }
+        if room.is_empty() {
+            self.rooms.remove(name);
+        }
+    }
+
+    fn init(&mut self, now: Instant, session: SessionId, user_id: &str, room_id: RoomId, connections: &[ConnectionId]) {
+        let RoomId(name) = room_id;
+        let Some(client) = self.sessions.get_mut(&session) else { return };
+        if client.principal.user_id != user_id {
+            return self.close(now, session, CloseReason::WrongUser);
+        }
+        if matches!(&client.principal.rooms, Rooms::Only(rooms) if !rooms.contains(&name)) {
+            return self.close(now, session, CloseReason::WrongRoom);
+        }
+        if name.is_empty() || name.len() > 256 {
+            return self.close(now, session, CloseReason::BadInit);
+        }
+        match self.rooms.get(&name) {
+            Some(room) if !room.contains(user_id) && room.len() >= self.config.members_per_room => {
+                return self.close(now, session, CloseReason::RoomFull);
+            }
+            None if self.rooms.len() >= self.config.rooms => {
+                return self.close(now, session, CloseReason::TooManyRooms);
+            }
+            _ => {}
+        }
+        client.room = Some(name.clone());
+        self.due.retain(|(_, due)| *due != Due::Init(session));
+        let due = Due::Grace { room: name.clone(), user_id: user_id.to_owned() };
+        self.due.retain(|(_, other)| *other != due);
+
+        let room = self.rooms.entry(name).or_default();
+        let superseded = room.session_of(user_id);
+        for (session, id) in room.seat(user_id, session, connections) {
+            self.outputs.push_back(Output::Send { session, message: ServerMessage::LeaveSwarm { id } });
+        }
+        for (session, message) in room.pair(user_id, now, self.config.spare_ttl) {
+            self.outputs.push_back(Output::Send { session, message });
+        }
+        if let Some(old) = superseded {
+            // Its membership has passed to the new session: there is nothing left for it to lose.
+            if let Some(client) = self.sessions.get_mut(&old) {
+                client.room = None;
+            }
+            self.close(now, old, CloseReason::Superseded);
+        }
+    }
+
+    /// An offer or a candidate: relayed on a link, kept with a spare.
+    fn signal(&mut self, now: Instant, session: SessionId, name: &str, id: ConnectionId, signal: SessionSignal) {
+        let Some((room, user_id)) = seat(&mut self.rooms, &self.sessions, name, session) else { return };
+        if let Some(to) = room.other_end(&id, user_id) {
+            let message = match signal {
+                SessionSignal::Offer { sdp } => ServerMessage::Offer { id, sdp },
+                SessionSignal::Candidate { candidate } => ServerMessage::Candidate { id, candidate },
+            };
+            // The other end may be lost for a moment; it makes up for what it missed when it is back.
+            self.outputs.extend(to.map(|session| Output::Send { session, message }));
+            return;
+        }
+        match room.keep(user_id, id, signal, now, &self.config) {
+            Ok(messages) => {
+                self.outputs.extend(messages.into_iter().map(|(session, message)| Output::Send { session, message }));
+            }
+            Err((code, message)) => self.error(session, code, message.to_owned()),
+        }
+    }
+
+    fn answer(&mut self, session: SessionId, name: &str, id: ConnectionId, sdp: String) {
+        let Some((room, user_id)) = seat(&mut self.rooms, &self.sessions, name, session) else { return };
+        match room.other_end(&id, user_id) {
+            Some(to) => {
+                let message = ServerMessage::Answer { id, sdp };
+                self.outputs.extend(to.map(|session| Output::Send { session, message }));
+            }
+            // Its offerer may have left a moment ago.
+            None => self.error(session, "no-such-connection", format!("nobody waits for an answer on {id}")),
+        }
     }
 }
 
-impl CloseReason {
-    /// The WebSocket close code.
-    pub fn code(self) -> u16 {
-        todo!()
-    }
+/// The room and the user id of a session, borrowed apart from the rest of the hub.
+fn seat<'a>(
+    rooms: &'a mut HashMap<String, Room>,
+    sessions: &'a HashMap<SessionId, Session>,
+    name: &str,
+    session: SessionId,
+) -> Option<(&'a mut Room, &'a str)> {
+    Some((rooms.get_mut(name)?, sessions.get(&session)?.principal.user_id.as_str()))
+}
 
-    /// The `code` of the `error` message that goes before, in kebab case: `wrong-room`.
-    pub fn name(self) -> &'static str {
-        todo!()
+impl Session {
+    /// A token bucket: `rate` a second, twice that at once.
+    fn may_send(&mut self, now: Instant, rate: u32) -> bool {
+        let rate = f64::from(rate);
+        let elapsed = now.saturating_duration_since(self.refilled).as_secs_f64();
+        self.allowance = (self.allowance + elapsed * rate).min(rate * 2.0);
+        self.refilled = now;
+        self.allowance -= 1.0;
+        self.allowance >= 0.0
     }
 }

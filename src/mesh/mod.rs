@@ -5,10 +5,28 @@
 //! source of its own: the same seed and the same inputs give the same actions.
 //!
 //! Every decision of the protocol on the member's side is here: spare offers, who is whose peer, deadlines, duplicates,
-//! glare, limits. The driver of a mesh (`swarm`, or the simulator) does what the actions say, in order, and reports
+//! glare, limits. In short:
+//!
+//! - Each user id is one peer with one working connection. A second connection of the same running swarm (the same DTLS
+//!   fingerprint) replaces the first quietly, and the end with the smaller user id closes the loser, so that both ends keep
+//!   the same one. A connection of another instance (the member was restarted) ends the old peer and begins a new one.
+//! - `leaveSwarm` is a hint: an open connection stays until its path fails or the other end says `close` in-band.
+//! - When signaling is lost, open connections live on. When it is back, `init` names them, what was half-way is begun anew, and
+//!   fresh spares are offered under new ids.
+//! - Every wait has a deadline, and a peer has exactly one terminal event.
+//!
+//! The driver of a mesh (`swarm`, or the simulator) does what the actions say, in order, and reports
 //! what came of it.
 
-use crate::protocol::{ClientMessage, ConnectionId, Control, IceCandidate, RoomId, ServerMessage};
+mod peers;
+mod signals;
+#[cfg(test)]
+mod tests;
+
+use crate::protocol::{ClientMessage, ConnectionId, Control, IceCandidate, RoomId, ServerMessage, SessionSignal};
+use rand::rngs::StdRng;
+use rand::SeedableRng;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -169,27 +187,201 @@ pub enum ErrorCode {
     Protocol,
 }
 
+/// Between attempts to make a spare offer when the engine refuses.
+const SPARE_BACKOFF: Duration = Duration::from_secs(1);
+
+/// Signals kept for a connection that is not begun yet.
+const MAX_HELD_SIGNALS: usize = 64;
+
 /// See the module's documentation.
-pub struct Mesh {}
+pub struct Mesh {
+    config: MeshConfig,
+    random: StdRng,
+    peer_ids: Arc<AtomicU64>,
+    life: Life,
+    /// Signaling is up, and `init` is sent.
+    joined: bool,
+    up: bool,
+    connections: BTreeMap<ConnectionId, Connection>,
+    /// By user id.
+    peers: BTreeMap<String, Peer>,
+    /// Offers that were asked for and that `max_peers` forbids for now.
+    owed: usize,
+    /// When a spare that could not be made is tried again.
+    retry_spares: Option<Instant>,
+    actions: VecDeque<Action>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    New,
+    Running,
+    Closed,
+}
+
+/// One link, or what is to become one.
+struct Connection {
+    /// None for a spare.
+    user_id: Option<String>,
+    stage: Stage,
+    deadline: Option<Instant>,
+    native: bool,
+    /// The server said that the other end left.
+    left: bool,
+    /// The other end's DTLS fingerprint: names the running swarm it belongs to.
+    instance: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// A spare offer, being made or waiting to be taken.
+    Spare,
+    /// Taken; the answer is awaited.
+    Answering,
+    /// Both descriptions are known; the channel is awaited.
+    Connecting,
+    Open,
+}
+
+/// A remote member.
+struct Peer {
+    id: PeerId,
+    /// The open connection that is used.
+    active: Option<ConnectionId>,
+    /// An offer that was accepted for us while `active` is well: answered if that ends.
+    held: Option<Held>,
+}
+
+struct Held {
+    connection: ConnectionId,
+    signals: Vec<SessionSignal>,
+    deadline: Instant,
+}
 
 impl Mesh {
     /// `peer_ids` is shared by all meshes of a process; `seed` seeds the connection ids.
     pub fn new(config: MeshConfig, peer_ids: Arc<AtomicU64>, seed: [u8; 32]) -> Self {
-        let _ = (config, peer_ids, seed);
-        todo!()
+        Self {
+            config,
+            random: StdRng::from_seed(seed),
+            peer_ids,
+            life: Life::New,
+            joined: false,
+            up: false,
+            connections: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            owed: 0,
+            retry_spares: None,
+            actions: VecDeque::new(),
+        }
     }
 
     pub fn handle(&mut self, now: Instant, input: Input) {
-        let _ = (now, input);
-        todo!()
+        if self.life == Life::Closed {
+            return;
+        }
+        match input {
+            Input::Start => {
+                if self.life == Life::New {
+                    self.life = Life::Running;
+                    self.join();
+                }
+            }
+            Input::Close => self.close(),
+            Input::SignalingUp => {
+                self.up = true;
+                self.join();
+            }
+            Input::SignalingDown => self.signaling_down(),
+            Input::Signal(message) => self.hear_server(now, message),
+            Input::LinkOffer { connection, sdp } => self.offer_made(&connection, sdp),
+            Input::LinkAnswer { connection, sdp } => self.answer_made(&connection, sdp),
+            Input::LinkCandidate { connection, candidate } => {
+                if self.connections.contains_key(&connection) {
+                    self.signal(ClientMessage::Candidate { id: connection, candidate });
+                }
+            }
+            Input::LinkOpen { connection, native } => self.link_open(now, &connection, native),
+            Input::LinkState { connection, state } => self.link_state(&connection, state),
+            Input::LinkEnded { connection, cause } => self.link_ended(now, &connection, cause),
+            Input::Control { connection, control } => self.hear_peer(now, &connection, control),
+            Input::ClosePeer { peer } => self.close_peer(now, peer),
+            Input::Timeout => {}
+        }
+        self.expire(now);
     }
 
     pub fn poll_action(&mut self) -> Option<Action> {
-        todo!()
+        self.actions.pop_front()
     }
 
     /// When [`Input::Timeout`] is wanted next, if ever.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        todo!()
+        if self.life == Life::Closed {
+            return None;
+        }
+        let connections = self.connections.values().filter_map(|connection| connection.deadline);
+        let held = self.peers.values().filter_map(|peer| peer.held.as_ref().map(|held| held.deadline));
+        connections.chain(held).chain(self.retry_spares).min()
+    }
+
+    /// Connections of any stage, peers of any stage: what is to be nothing in the end.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.connections.len(), self.peers.len())
+    }
+
+    /// The open connections with their peers' user ids.
+    pub fn open_links(&self) -> impl Iterator<Item = (&str, &ConnectionId)> {
+        self.peers.iter().filter_map(|(user_id, peer)| Some((user_id.as_str(), peer.active.as_ref()?)))
+    }
+
+    fn event(&mut self, event: MeshEvent) {
+        self.actions.push_back(Action::Event(event));
+    }
+
+    fn protocol_error(&mut self, detail: String) {
+        self.event(MeshEvent::Error { code: ErrorCode::Protocol, detail });
+    }
+
+    /// Leaves: everyone is told, every peer has its terminal event, nothing comes after.
+    fn close(&mut self) {
+        for user_id in self.peers.keys().cloned().collect::<Vec<_>>() {
+            self.end_peer(&user_id, EndReason::LocalClose, "this side left the room");
+        }
+        for connection in std::mem::take(&mut self.connections).into_keys() {
+            self.actions.push_back(Action::CloseLink { connection, flush: false });
+        }
+        self.signal(ClientMessage::Close);
+        self.life = Life::Closed;
+        self.event(MeshEvent::Closed);
+    }
+
+    /// Does what deadlines ask for.
+    fn expire(&mut self, now: Instant) {
+        if self.life == Life::Closed {
+            return;
+        }
+        let due: Vec<(ConnectionId, Stage)> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.deadline.is_some_and(|deadline| deadline <= now))
+            .map(|(id, connection)| (id.clone(), connection.stage))
+            .collect();
+        for (id, stage) in due {
+            let (reason, detail) = match stage {
+                Stage::Answering => (EndReason::AnswerTimeout, "no answer to our offer in time"),
+                _ => (EndReason::ConnectTimeout, "no open channel in time"),
+            };
+            self.drop_connection(now, &id, reason, detail, false);
+        }
+        for peer in self.peers.values_mut() {
+            if peer.held.as_ref().is_some_and(|held| held.deadline <= now) {
+                peer.held = None;
+            }
+        }
+        if self.retry_spares.is_some_and(|at| at <= now) {
+            self.retry_spares = None;
+            self.fill_spares();
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What can go wrong when the swarm is asked for something.
 
-use crate::driver::{DriverError, SendError};
+use crate::driver::DriverError;
+use crate::link::SendError;
 
 /// Why a call did nothing. Nothing was queued, sent or lost.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

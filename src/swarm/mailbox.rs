@@ -1,10 +1,11 @@
 //! What the room's task is told, and how much of it may wait.
 
-use super::event::{ErrorCode, Event, FAST};
+use super::event::{ErrorCode, Event};
 use super::peers::{EarlyChannel, OpenPeer, Peers};
 use super::queue::EventQueue;
 use super::Error;
-use crate::driver::{ChannelId, ChannelOptions, Connection, Handler};
+use crate::driver::{Connection, Handler};
+use crate::link::{ChannelId, ChannelOptions};
 use crate::mesh::{Input, LinkEnd, LinkState};
 use crate::protocol::{parse_text, IceCandidate, ServerMessage, TextKind, CONTROL_PREFIX};
 use bytes::BytesMut;
@@ -140,8 +141,7 @@ impl Handler for Reports {
 
     fn channel_closed(&self, connection: &Arc<Connection>, channel: ChannelId) {
         if let Some(open) = self.peer(connection) {
-            let channel = open.number(connection, channel);
-            self.events.push(Event::ChannelClosed { peer: open.peer.clone(), channel });
+            self.events.push(Event::ChannelClosed { peer: open.peer.clone(), channel: channel.0 });
         }
     }
 
@@ -150,7 +150,7 @@ impl Handler for Reports {
             // A link that was closed on our side: its peer is not heard on it any more.
             return;
         };
-        let (peer, number) = (open.peer.clone(), open.number(connection, channel));
+        let (peer, number) = (open.peer.clone(), channel.0);
         if !is_text {
             return self.events.push_message(Event::Binary { peer, channel: number, data }, connection);
         }
@@ -160,7 +160,7 @@ impl Handler for Reports {
                 detail: format!("a text message from {} is not UTF-8 and was not delivered", peer.user_id()),
             });
         };
-        if number == FAST && text.starts_with(CONTROL_PREFIX) && self.control(connection, text) {
+        if channel == ChannelId::FAST && text.starts_with(CONTROL_PREFIX) && self.control(connection, text) {
             return;
         }
         self.events.push_message(Event::Text { peer, channel: number, text: data }, connection);
@@ -168,8 +168,7 @@ impl Handler for Reports {
 
     fn writable(&self, connection: &Arc<Connection>, channel: ChannelId) {
         if let Some(open) = self.peer(connection) {
-            let channel = open.number(connection, channel);
-            self.events.push(Event::Writable { peer: open.peer.clone(), channel });
+            self.events.push(Event::Writable { peer: open.peer.clone(), channel: channel.0 });
         }
     }
 

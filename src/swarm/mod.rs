@@ -16,7 +16,7 @@ mod room;
 mod runtime;
 mod stats;
 
-pub use crate::driver::{ChannelOptions, Reliability};
+pub use crate::link::{ChannelOptions, Reliability};
 pub use config::{Config, IceServer, IceTransportPolicy, Signaling, MAX_NAME_BYTES};
 pub use error::Error;
 pub(crate) use event::c_string;
@@ -25,6 +25,7 @@ pub(crate) use queue::{EventQueue, Popped};
 pub use stats::{PeerStats, SwarmStats};
 
 use crate::driver::Driver;
+use crate::link::ChannelId;
 use crate::mesh::{Input, Mesh, PeerId};
 use crate::protocol::{ServerMessage, MAX_MESSAGE_SIZE, RESERVED_PREFIX};
 use carrier::Carrier;
@@ -183,8 +184,9 @@ impl Swarm {
         self.running()?;
         self.check_message(channel, is_text, data)?;
         let open = self.peers.get(peer)?;
-        let wire = open.channel(channel)?;
-        open.connection.send(wire, is_text, data, false).map_err(|e| Error::from_send(e, data.len(), channel))
+        open.connection
+            .send(ChannelId(channel), is_text, data, false)
+            .map_err(|e| Error::from_send(e, data.len(), channel))
     }
 
     fn check_message(&self, channel: u32, is_text: bool, data: &[u8]) -> Result<(), Error> {
@@ -215,7 +217,7 @@ impl Swarm {
         self.check_message(FAST, is_text, data)?;
         let mut broadcast = Broadcast::default();
         for open in self.peers.all() {
-            match open.connection.send(open.fast, is_text, data, false) {
+            match open.connection.send(ChannelId::FAST, is_text, data, false) {
                 Ok(()) => broadcast.reached += 1,
                 Err(_) => broadcast.skipped += 1,
             }
@@ -237,8 +239,7 @@ impl Swarm {
         if !open.native {
             return Err(Error::Unsupported("the peer runs the JS original, which hears no channel but its first"));
         }
-        let channel = open.connection.open_channel(label, options)?;
-        Ok(open.number(&open.connection, channel))
+        Ok(open.connection.open_channel(label, options)?.0)
     }
 
     /// Closes a further channel; `fast` ends with its peer only.
@@ -248,7 +249,7 @@ impl Swarm {
             return Err(Error::Invalid("the channel fast is closed by closing the peer".into()));
         }
         let open = self.peers.get(peer)?;
-        open.connection.close_channel(open.channel(channel)?);
+        open.connection.close_channel(ChannelId(channel));
         Ok(())
     }
 
@@ -281,7 +282,7 @@ impl Swarm {
     /// Bytes that were accepted for a channel and not acknowledged by the peer yet.
     pub fn buffered(&self, peer: u64, channel: u32) -> Result<usize, Error> {
         let open = self.peers.get(peer)?;
-        Ok(open.connection.buffered(open.channel(channel)?))
+        Ok(open.connection.buffered(ChannelId(channel)))
     }
 
     /// The next event; blocks until `timeout` (`None`: for ever). `Ok(None)` when there was none,

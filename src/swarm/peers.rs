@@ -1,9 +1,10 @@
 //! The open peers, as the callers' threads see them: written by the room's task, read by every send.
 
-use super::event::{Event, Peer, FAST};
+use super::event::{Event, Peer};
 use super::queue::EventQueue;
 use super::Error;
-use crate::driver::{ChannelId, Connection};
+use crate::driver::Connection;
+use crate::link::ChannelId;
 use crate::protocol::ConnectionId;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -27,30 +28,7 @@ pub(crate) struct EarlyChannel {
 pub(crate) struct OpenPeer {
     pub peer: Peer,
     pub connection: Arc<Connection>,
-    pub fast: ChannelId,
     pub native: bool,
-}
-
-impl OpenPeer {
-    /// The wire's channel for the number in the API: 0 is `fast`, a further channel is its stream id plus
-    /// one.
-    pub fn channel(&self, number: u32) -> Result<ChannelId, Error> {
-        match number {
-            FAST => Ok(self.fast),
-            number => u16::try_from(number - 1).map(ChannelId).map_err(|_| Error::NoChannel(number)),
-        }
-    }
-
-    /// The number in the API for the wire's channel.
-    pub fn number(&self, connection: &Arc<Connection>, channel: ChannelId) -> u32 {
-        // A link that was replaced a moment ago may still deliver, and its `fast` may have the other parity.
-        let fast = if Arc::ptr_eq(connection, &self.connection) { Some(self.fast) } else { connection.fast() };
-        if Some(channel) == fast {
-            FAST
-        } else {
-            u32::from(channel.0) + 1
-        }
-    }
 }
 
 impl Peers {
@@ -68,8 +46,7 @@ impl Peers {
         }
         connection.set_tag(peer.id());
         for EarlyChannel { channel, label, remote } in early.remove(connection.id()).unwrap_or_default() {
-            let channel = open.number(&connection, channel);
-            events.push(Event::ChannelOpen { peer: peer.clone(), channel, label, remote });
+            events.push(Event::ChannelOpen { peer: peer.clone(), channel: channel.0, label, remote });
         }
     }
 
@@ -78,9 +55,8 @@ impl Peers {
         let mut early = self.early();
         match self.get(connection.tag()) {
             Ok(open) => {
-                let channel = open.number(connection, opened.channel);
-                let (label, remote) = (opened.label, opened.remote);
-                events.push(Event::ChannelOpen { peer: open.peer.clone(), channel, label, remote });
+                let EarlyChannel { channel, label, remote } = opened;
+                events.push(Event::ChannelOpen { peer: open.peer.clone(), channel: channel.0, label, remote });
             }
             Err(_) => {
                 let channels = early.entry(connection.id().clone()).or_default();

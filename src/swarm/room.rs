@@ -1,12 +1,13 @@
 //! The task that runs a swarm's mesh: feeds it what happens, does what it says.
 
 use super::carrier::{Carried, Carrier};
-use super::event::{ErrorCode, Event, Peer};
+use super::event::{ErrorCode, Event, Peer, SignalingState};
 use super::mailbox::{Letter, Letters};
 use super::peers::{OpenPeer, Peers};
 use super::queue::EventQueue;
 use super::runtime::SharedRuntime;
 use crate::driver::{Connection, Driver, DriverError};
+use crate::link::ChannelId;
 use crate::mesh::{Action, Input, LinkEnd, Mesh, MeshEvent, PeerId};
 use crate::protocol::ConnectionId;
 use std::collections::HashMap;
@@ -82,15 +83,22 @@ impl Room {
     fn hear(&mut self, carried: Carried) {
         match carried {
             Carried::Up => {
+                self.tell_signaling(SignalingState::Connected, String::new());
                 self.input(Input::SignalingUp);
             }
-            Carried::Down => self.input(Input::SignalingDown),
-            Carried::Message(message) => return self.input(Input::Signal(message)),
-            Carried::Malformed(detail) => {
-                return self.events.push(Event::Error { code: ErrorCode::Protocol, detail });
+            Carried::Down { was_up, state, reason } => {
+                self.tell_signaling(state, reason);
+                if was_up {
+                    self.input(Input::SignalingDown);
+                }
             }
-            Carried::State(state, detail) => return self.events.push(Event::SignalingState { state, detail }),
+            Carried::Message(message) => self.input(Input::Signal(message)),
+            Carried::Malformed(detail) => self.events.push(Event::Error { code: ErrorCode::Protocol, detail }),
         }
+    }
+
+    fn tell_signaling(&mut self, state: SignalingState, detail: String) {
+        self.events.push(Event::SignalingState { state, detail });
     }
 
     /// Whether that was the last action.
@@ -117,10 +125,8 @@ impl Room {
             }
             Action::SendControl { connection, control } => {
                 if let Some(link) = self.connections.get(&connection) {
-                    if let Some(fast) = link.fast() {
-                        // A link that cannot take it is ending, and says so by itself.
-                        let _ = link.send(fast, true, control.to_text().as_bytes(), true);
-                    }
+                    // A link that cannot take it is ending, and says so by itself.
+                    let _ = link.send(ChannelId::FAST, true, control.to_text().as_bytes(), true);
                 }
             }
             Action::CloseLink { connection, flush } => {
@@ -188,9 +194,7 @@ impl Room {
 
     fn announce(&mut self, peer: Peer, id: ConnectionId, native: bool, first: bool) {
         let Some(connection) = self.connections.get(&id).cloned() else { return };
-        // `fast` is open, or the mesh would not know of the peer.
-        let Some(fast) = connection.fast() else { return };
-        let open = Arc::new(OpenPeer { peer: peer.clone(), connection: connection.clone(), fast, native });
+        let open = Arc::new(OpenPeer { peer: peer.clone(), connection: connection.clone(), native });
         let announcement = first.then(|| Event::PeerOpen { peer, connection: id.as_str().to_owned(), native });
         self.peers.announce(open, announcement, &self.events);
         connection.start_reading();

@@ -1,6 +1,7 @@
 //! Figures about a swarm and its peers.
 
-use crate::driver::{ConnectionStats, DriverStats};
+use crate::driver::DriverStats;
+use crate::link::ConnectionStats;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -63,6 +64,10 @@ pub struct SwarmStats {
     pub socket_receive_buffer: usize,
     pub socket_send_buffer: usize,
     pub local_addresses: Vec<SocketAddr>,
+    /// Addresses as STUN servers see them.
+    pub reflexive_addresses: Vec<SocketAddr>,
+    /// Addresses at TURN servers.
+    pub relayed_addresses: Vec<SocketAddr>,
     /// Why STUN or TURN servers gave nothing, in words.
     pub ice_server_errors: Vec<String>,
 }
@@ -79,6 +84,8 @@ impl SwarmStats {
             socket_receive_buffer: stats.socket_receive_buffer,
             socket_send_buffer: stats.socket_send_buffer,
             local_addresses: stats.local_addresses,
+            reflexive_addresses: stats.reflexive_addresses,
+            relayed_addresses: stats.relayed_addresses,
             ice_server_errors: stats.ice_server_errors,
         }
     }

@@ -1,0 +1,483 @@
+//! One link of a swarm, with its lock, its timer and its place in the table.
+
+use super::table::Key;
+use super::task::Shared;
+use super::DriverError;
+use crate::link::{stun, ChannelId, ChannelOptions, ConnectionStats, Datagram, Link, Output, Report, SendError};
+use crate::protocol::{ConnectionId, IceCandidate};
+use bytes::BytesMut;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+
+/// One link of a swarm. All methods may be called from any thread.
+pub struct Connection {
+    id: ConnectionId,
+    key: Key,
+    shared: Weak<Shared>,
+    tag: AtomicU64,
+    native: AtomicBool,
+    /// The owner takes no messages now.
+    paused: AtomicBool,
+    core: Mutex<Core>,
+    deliveries: Mutex<Deliveries>,
+}
+
+struct Core {
+    link: Link,
+    ufrag: Option<String>,
+    /// What the table knows of us.
+    addresses: Vec<SocketAddr>,
+    /// The address that answers us: no other needs to be learned.
+    settled: Option<SocketAddr>,
+    /// The earliest of our deadlines in the heap.
+    armed: Option<Instant>,
+    /// In the driver's list of connections to be pumped.
+    dirty: bool,
+    /// `fast` was opened, and the owner has begun to read. What came before that waits.
+    started: bool,
+    open: bool,
+    /// Closing, but what is queued may leave until then.
+    flushing: Option<Instant>,
+    gone: bool,
+}
+
+/// Reports in order, told by one thread at a time with no lock held.
+#[derive(Default)]
+struct Deliveries {
+    queue: VecDeque<Report>,
+    busy: bool,
+    started: bool,
+    opened: bool,
+    /// The owner has closed the connection: it hears nothing more.
+    closed: bool,
+}
+
+/// What a call on the link gives back, and what is to be done after the lock is gone.
+struct Pumped {
+    datagrams: Vec<Datagram>,
+    native: bool,
+    remove: Option<(Option<String>, Vec<SocketAddr>)>,
+}
+
+impl Connection {
+    pub(super) fn new(id: ConnectionId, key: Key, shared: &Arc<Shared>, link: Link) -> Arc<Self> {
+        let ufrag = link.local_ufrag();
+        let native = AtomicBool::new(link.is_native());
+        let core = Core {
+            link,
+            ufrag,
+            addresses: Vec::new(),
+            settled: None,
+            armed: None,
+            dirty: false,
+            started: false,
+            open: false,
+            flushing: None,
+            gone: false,
+        };
+        Arc::new(Self {
+            id,
+            key,
+            shared: Arc::downgrade(shared),
+            tag: AtomicU64::new(0),
+            native,
+            paused: AtomicBool::new(false),
+            core: Mutex::new(core),
+            deliveries: Mutex::default(),
+        })
+    }
+
+    pub fn id(&self) -> &ConnectionId {
+        &self.id
+    }
+
+    pub(super) fn key(&self) -> Key {
+        self.key
+    }
+
+    /// A number of the owner's, 0 at first; lock-free.
+    pub fn set_tag(&self, tag: u64) {
+        self.tag.store(tag, Ordering::Release);
+    }
+
+    pub fn tag(&self) -> u64 {
+        self.tag.load(Ordering::Acquire)
+    }
+
+    /// The other end is a rtcswarm: its SDP says so. Known once a remote description is set.
+    pub fn is_native(&self) -> bool {
+        self.native.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn ufrag(&self) -> Option<String> {
+        self.core().ufrag.clone()
+    }
+
+    fn core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn deliveries(&self) -> MutexGuard<'_, Deliveries> {
+        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `call` on the link, then takes out what came of it. A panic of the engine ends this connection only.
+    fn with<T>(self: &Arc<Self>, now: Instant, call: impl FnOnce(&mut Link) -> T) -> Result<T, DriverError> {
+        let (result, pumped) = {
+            let mut core = self.core();
+            if core.gone {
+                return Err(DriverError::Engine("the connection is closed".into()));
+            }
+            let result = std::panic::catch_unwind(AssertUnwindSafe(|| call(&mut core.link)));
+            (result, self.pump(&mut core, now))
+        };
+        self.finish(pumped);
+        result.map_err(|_| DriverError::Engine("the WebRTC engine failed on this".into()))
+    }
+
+    pub fn apply_answer(self: &Arc<Self>, sdp: &str) -> Result<(), DriverError> {
+        let now = Instant::now();
+        self.with(now, |link| link.apply_answer(now, sdp))?.map_err(DriverError::Engine)?;
+        self.note_native();
+        Ok(())
+    }
+
+    /// A renegotiation by the other side: gives the answer.
+    pub fn apply_offer(self: &Arc<Self>, sdp: &str) -> Result<String, DriverError> {
+        let now = Instant::now();
+        let answer = self.with(now, |link| link.apply_offer(now, sdp))?.map_err(DriverError::Engine)?;
+        self.note_native();
+        Ok(answer)
+    }
+
+    fn note_native(&self) {
+        let native = self.core().link.is_native();
+        self.native.store(native, Ordering::Relaxed);
+    }
+
+    /// Candidates may come before the remote description; unusable ones (TCP, names) are passed over.
+    pub fn add_remote_candidate(self: &Arc<Self>, candidate: Option<&IceCandidate>) {
+        // The end of candidates needs nothing: a connection without a path ends by its deadline.
+        if let Some(candidate) = candidate {
+            // A connection that is closed needs no candidates.
+            let _ = self.with(Instant::now(), |link| link.add_remote_candidate(candidate));
+        }
+    }
+
+    pub(super) fn add_local_candidate(self: &Arc<Self>, text: &str) {
+        let added = self.with(Instant::now(), |link| link.add_local_candidate(text));
+        if let Ok(Err(error)) = added {
+            tracing::warn!(%error, candidate = text, "a local candidate is of no use");
+        }
+    }
+
+    pub(super) fn end_local_candidates(self: &Arc<Self>) {
+        // As above.
+        let _ = self.with(Instant::now(), Link::end_local_candidates);
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.core().open
+    }
+
+    /// Asks for a further channel; [`super::Handler::channel_open`] follows.
+    pub fn open_channel(self: &Arc<Self>, label: &str, options: &ChannelOptions) -> Result<ChannelId, DriverError> {
+        self.with(Instant::now(), |link| link.open_channel(label, options))?.map_err(DriverError::Engine)
+    }
+
+    pub fn close_channel(self: &Arc<Self>, channel: ChannelId) {
+        // A connection that is closed has no channels.
+        let _ = self.with(Instant::now(), |link| link.close_channel(channel));
+    }
+
+    /// Queues one message whole, or nothing. Sends on this thread when the link is idle; a busy one is left to the driver's task, which
+    /// bundles small messages. The limit is for the application; `urgent` (control messages) may pass it.
+    pub fn send(
+        self: &Arc<Self>,
+        channel: ChannelId,
+        is_text: bool,
+        data: &[u8],
+        urgent: bool,
+    ) -> Result<(), SendError> {
+        let now = Instant::now();
+        let mut wake = false;
+        let pumped = {
+            let mut core = self.core();
+            if core.gone || core.flushing.is_some() {
+                return Err(SendError::NotOpen);
+            }
+            let sent =
+                std::panic::catch_unwind(AssertUnwindSafe(|| core.link.send(now, channel, is_text, data, urgent)));
+            let idle = match sent {
+                Ok(idle) => idle?,
+                Err(_) => return Err(SendError::NotOpen),
+            };
+            if idle {
+                Some(self.pump(&mut core, now))
+            } else {
+                wake = !std::mem::replace(&mut core.dirty, true);
+                None
+            }
+        };
+        match pumped {
+            Some(pumped) => self.finish(pumped),
+            None if wake => {
+                if let Some(shared) = self.shared.upgrade() {
+                    shared.mark_dirty(self.key);
+                }
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Bytes accepted by `send` and not yet acknowledged by the other side.
+    pub fn buffered(&self, channel: ChannelId) -> usize {
+        self.core().link.buffered(channel)
+    }
+
+    pub fn stats(&self) -> ConnectionStats {
+        self.core().link.stats(Instant::now())
+    }
+
+    /// Take no more messages until [`Self::resume_reading`]. Lock-free, and callable from inside [`super::Handler::message`] and under
+    /// locks of the owner's: a resume that comes after it, from any thread, is never lost.
+    pub fn pause_reading(&self) {
+        self.paused.store(true, Ordering::SeqCst);
+    }
+
+    /// Delivers what was held back since `open`.
+    pub fn start_reading(self: &Arc<Self>) {
+        self.core().started = true;
+        self.deliveries().started = true;
+        self.resume_reading();
+    }
+
+    pub fn resume_reading(self: &Arc<Self>) {
+        self.paused.store(false, Ordering::SeqCst);
+        self.pump_now(Instant::now());
+        self.deliver();
+    }
+
+    /// Ends the connection at once, or (`flush`) when what is queued has left, then at the latest. Idempotent; the owner hears nothing
+    /// more.
+    pub fn close(self: &Arc<Self>, flush: Option<Instant>) {
+        {
+            let mut deliveries = self.deliveries();
+            deliveries.closed = true;
+            deliveries.queue.clear();
+        }
+        let now = Instant::now();
+        let pumped = {
+            let mut core = self.core();
+            if core.gone {
+                return;
+            }
+            core.flushing = Some(flush.unwrap_or(now));
+            self.pump(&mut core, now)
+        };
+        self.finish(pumped);
+    }
+
+    pub(super) fn handle_datagram(
+        self: &Arc<Self>,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        data: &[u8],
+    ) -> bool {
+        let mut core = self.core();
+        if core.gone {
+            return false;
+        }
+        let data = BytesMut::from(data);
+        let handled = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            core.link.handle_datagram(now, local, remote, data);
+        }));
+        if handled.is_err() {
+            tracing::error!(connection = %self.id, "the WebRTC engine failed on a datagram");
+            let mut output = Output::default();
+            core.link.fail("the WebRTC engine failed on a datagram".into(), &mut output);
+            self.deliveries().queue.extend(output.reports);
+        }
+        true
+    }
+
+    pub(super) fn pump_now(self: &Arc<Self>, now: Instant) {
+        let pumped = {
+            let mut core = self.core();
+            if core.gone {
+                return;
+            }
+            self.pump(&mut core, now)
+        };
+        self.finish(pumped);
+    }
+
+    /// For a timer that fired: it may have been overtaken.
+    pub(super) fn pump_due(self: &Arc<Self>, now: Instant) {
+        let pumped = {
+            let mut core = self.core();
+            if core.gone || core.armed.is_none_or(|armed| armed > now) {
+                return;
+            }
+            core.armed = None;
+            self.pump(&mut core, now)
+        };
+        self.finish(pumped);
+    }
+
+    fn pump(self: &Arc<Self>, core: &mut Core, now: Instant) -> Pumped {
+        core.dirty = false;
+        let reading = core.started && !self.paused.load(Ordering::SeqCst) && core.flushing.is_none();
+        let mut output = Output::default();
+        let pumped = std::panic::catch_unwind(AssertUnwindSafe(|| core.link.pump(now, reading, &mut output)));
+        let mut deadline = pumped.unwrap_or_else(|_| {
+            tracing::error!(connection = %self.id, "the WebRTC engine failed");
+            core.link.fail("the WebRTC engine failed".into(), &mut output);
+            None
+        });
+        core.open |= output.reports.iter().any(|report| matches!(report, Report::Open));
+        if let Some(until) = core.flushing {
+            let over = core.link.is_ended() || now >= until || core.link.buffered_in_all() == 0;
+            if over {
+                // Says goodbye to the other side, which is in the last datagrams.
+                let last = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                    core.link.close();
+                    core.link.pump(now, false, &mut output)
+                }));
+                drop(last);
+                core.gone = true;
+            } else {
+                deadline = Some(deadline.map_or(until, |deadline| deadline.min(until)));
+            }
+        }
+        if let Some(shared) = self.shared.upgrade() {
+            if let Some(deadline) = deadline.filter(|_| !core.gone) {
+                if core.armed.is_none_or(|armed| deadline < armed) {
+                    core.armed = Some(deadline);
+                    shared.arm(deadline, self.key);
+                }
+            }
+            self.learn(core, &shared, &output.datagrams);
+        }
+        self.queue(output.reports);
+        Pumped {
+            datagrams: output.datagrams,
+            native: core.link.is_native(),
+            remove: core.gone.then(|| (core.ufrag.take(), std::mem::take(&mut core.addresses))),
+        }
+    }
+
+    /// Learns which remote addresses are ours from what the engine sends.
+    fn learn(self: &Arc<Self>, core: &mut Core, shared: &Shared, datagrams: &[Datagram]) {
+        for datagram in datagrams {
+            if core.settled == Some(datagram.remote) || !stun::is_stun(&datagram.data) {
+                continue;
+            }
+            // We answer only who has proved to know our password.
+            let certain = stun::is_binding_success(&datagram.data);
+            if certain {
+                core.settled = Some(datagram.remote);
+            }
+            if certain || !core.addresses.contains(&datagram.remote) {
+                core.addresses.push(datagram.remote);
+                core.addresses.dedup();
+                shared.table().learn(datagram.remote, self, certain);
+            }
+        }
+    }
+
+    fn queue(&self, reports: Vec<Report>) {
+        if reports.is_empty() {
+            return;
+        }
+        let mut deliveries = self.deliveries();
+        if !deliveries.closed {
+            deliveries.opened |= reports.iter().any(|report| matches!(report, Report::Open));
+            deliveries.queue.extend(reports);
+        }
+    }
+
+    /// With no lock held: sends, tells, forgets.
+    fn finish(self: &Arc<Self>, pumped: Pumped) {
+        if let Some(shared) = self.shared.upgrade() {
+            if !pumped.datagrams.is_empty() {
+                shared.send(pumped.datagrams, pumped.native);
+            }
+            if let Some((ufrag, addresses)) = pumped.remove {
+                shared.forget(self.key, ufrag.as_deref(), &addresses);
+            }
+        }
+        self.deliver();
+    }
+
+    /// Tells the owner what happened, in order, unless another thread is at it: that one goes on.
+    fn deliver(self: &Arc<Self>) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        let mut deliveries = self.deliveries();
+        if deliveries.busy {
+            return;
+        }
+        loop {
+            let held = match deliveries.queue.front() {
+                None => true,
+                Some(Report::Message { .. }) => !deliveries.started || self.paused.load(Ordering::SeqCst),
+                // Who never opened has nothing that would have to come first.
+                Some(Report::Ended(_)) => deliveries.opened && !deliveries.started,
+                Some(_) => false,
+            };
+            if held {
+                return;
+            }
+            let Some(report) = deliveries.queue.pop_front() else { return };
+            deliveries.busy = true;
+            drop(deliveries);
+            let ended = matches!(report, Report::Ended(_));
+            self.tell(&shared, report);
+            if ended {
+                // Nothing more will come, and the owner has heard it: the place in the table is free.
+                self.vanish(&shared);
+            }
+            deliveries = self.deliveries();
+            deliveries.busy = false;
+        }
+    }
+
+    fn vanish(self: &Arc<Self>, shared: &Shared) {
+        let (ufrag, addresses) = {
+            let mut core = self.core();
+            core.gone = true;
+            (core.ufrag.take(), std::mem::take(&mut core.addresses))
+        };
+        shared.forget(self.key, ufrag.as_deref(), &addresses);
+    }
+
+    fn tell(self: &Arc<Self>, shared: &Shared, report: Report) {
+        let handler = shared.handler();
+        match report {
+            Report::Open => handler.open(self),
+            Report::IceConnected(connected) => handler.ice_connected(self, connected),
+            Report::ChannelOpen { channel, label, options, remote } => {
+                handler.channel_open(self, channel, &label, &options, remote);
+            }
+            Report::ChannelClosed(channel) => handler.channel_closed(self, channel),
+            Report::Message { channel, is_text, data } => handler.message(self, channel, is_text, data),
+            Report::Writable(channel) => handler.writable(self, channel),
+            Report::Ended(end) => handler.ended(self, end),
+        }
+    }
+
+    /// The driver is going away: nobody will pump this any more.
+    pub(super) fn abandon(self: &Arc<Self>) {
+        self.close(None);
+    }
+
+    pub(super) fn is_flushing(&self) -> bool {
+        self.core().flushing.is_some()
+    }
+}

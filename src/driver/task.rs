@@ -1,0 +1,477 @@
+//! The driver's task, and what it shares with the connections.
+
+use super::connection::Connection;
+use super::gather::{bind, usable_servers, Gathering, News};
+use super::table::{Key, Table, Timers};
+use super::{DriverConfig, DriverError, DriverStats, Handler};
+use crate::link::{stun, Datagram, Link, LinkConfig};
+use crate::net::candidate::{Kind, LocalCandidate};
+use crate::net::socket::Socket;
+use crate::protocol::{ConnectionId, IceCandidate};
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+use tokio::sync::{watch, Notify};
+
+/// Batches taken from a socket before the others have their turn.
+const BATCHES: usize = 8;
+/// Nothing to do.
+const LONG: Duration = Duration::from_secs(3600);
+/// For a server's name to be resolved.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(4);
+
+pub(super) struct Shared {
+    handler: Arc<dyn Handler>,
+    links: LinkConfig,
+    sockets: RwLock<Vec<Arc<Socket>>>,
+    table: Mutex<Table>,
+    timers: Mutex<Timers>,
+    dirty: Mutex<Vec<Key>>,
+    wake: Notify,
+    gathering: Mutex<Gathering>,
+    /// Whether there is an allocation that a datagram might have to go through, or come from.
+    has_servers: bool,
+    reflexive: Mutex<Vec<SocketAddr>>,
+    unrouted: AtomicU64,
+    stopping: AtomicBool,
+    done: watch::Sender<bool>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Shared by all who use a swarm's sockets; its task ends when [`Driver::shut_down`] is called.
+#[derive(Clone)]
+pub struct Driver(Arc<Shared>);
+
+impl Driver {
+    /// Binds the sockets and starts the driver's task on `runtime`; begins with STUN and TURN at once, so that candidates are there
+    /// before the first offer where they can be. Any thread, in the runtime or not.
+    pub fn start(
+        runtime: &tokio::runtime::Handle,
+        config: DriverConfig,
+        handler: Arc<dyn Handler>,
+    ) -> Result<Self, DriverError> {
+        let (servers, errors) = usable_servers(&config)?;
+        let (sockets, hosts) = {
+            let _within = runtime.enter();
+            bind(&config)?
+        };
+        let window = receive_window(&sockets);
+        let gathering = Gathering::new(hosts, config.relay_only, servers.len(), errors);
+        let shared = Arc::new(Shared {
+            handler,
+            links: LinkConfig::new(&config, window).map_err(DriverError::Engine)?,
+            sockets: RwLock::new(sockets.clone()),
+            table: Mutex::default(),
+            timers: Mutex::default(),
+            dirty: Mutex::default(),
+            wake: Notify::new(),
+            gathering: Mutex::new(gathering),
+            has_servers: !servers.is_empty(),
+            reflexive: Mutex::default(),
+            unrouted: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+            done: watch::Sender::new(false),
+        });
+        for (address, server) in servers {
+            let shared = shared.clone();
+            runtime.spawn(async move {
+                let lookup = tokio::net::lookup_host((address.host.as_str(), address.port));
+                let found = match tokio::time::timeout(RESOLVE_TIMEOUT, lookup).await {
+                    Ok(Ok(addresses)) => Ok(addresses.collect()),
+                    Ok(Err(error)) => Err(error.to_string()),
+                    Err(_) => Err("its name is not resolved in time".to_owned()),
+                };
+                let sockets = shared.sockets();
+                lock(&shared.gathering).resolved(Instant::now(), &sockets, &server, address.turn, found);
+                shared.wake.notify_one();
+            });
+        }
+        runtime.spawn({
+            let shared = shared.clone();
+            async move {
+                shared.run(sockets).await;
+                shared.sockets.write().unwrap_or_else(PoisonError::into_inner).clear();
+                shared.done.send_replace(true);
+            }
+        });
+        Ok(Self(shared))
+    }
+
+    /// A new connection with its `fast` channel, and its offer. Candidates follow by the handler.
+    pub fn offer(&self, id: ConnectionId) -> Result<(Arc<Connection>, String), DriverError> {
+        self.begin(id, |links, now| Link::offer(links, now))
+    }
+
+    /// A new connection from a remote offer, with its answer.
+    pub fn answer(&self, id: ConnectionId, offer: &str) -> Result<(Arc<Connection>, String), DriverError> {
+        self.begin(id, |links, now| Link::answer(links, now, offer))
+    }
+
+    fn begin(
+        &self,
+        id: ConnectionId,
+        make: impl FnOnce(&LinkConfig, Instant) -> Result<(Link, String), String>,
+    ) -> Result<(Arc<Connection>, String), DriverError> {
+        let shared = &self.0;
+        if shared.stopping.load(Ordering::Acquire) {
+            return Err(DriverError::Engine("the swarm is closed".into()));
+        }
+        let now = Instant::now();
+        let made = std::panic::catch_unwind(AssertUnwindSafe(|| make(&shared.links, now)));
+        let made = made.map_err(|_| DriverError::Engine("the WebRTC engine failed on this".into()))?;
+        let (link, sdp) = made.map_err(DriverError::Engine)?;
+        let key = shared.table().next_key();
+        let connection = Connection::new(id, key, shared, link);
+        // Known before any candidate is told: the other end may be quick.
+        shared.table().insert(&connection, connection.ufrag());
+        let (candidates, complete) = {
+            let gathering = lock(&shared.gathering);
+            (gathering.candidates.clone(), gathering.complete)
+        };
+        for candidate in &candidates {
+            shared.give_candidate(&connection, candidate);
+        }
+        if complete {
+            shared.end_candidates(&connection);
+        }
+        connection.pump_now(now);
+        Ok((connection, sdp))
+    }
+
+    pub fn stats(&self) -> DriverStats {
+        let shared = &self.0;
+        let mut stats = DriverStats {
+            connections: shared.table().len(),
+            datagrams_unrouted: shared.unrouted.load(Ordering::Relaxed),
+            reflexive_addresses: lock(&shared.reflexive).clone(),
+            ..DriverStats::default()
+        };
+        for socket in shared.sockets() {
+            let (sent, received) = socket.counters();
+            stats.datagrams_sent += sent;
+            stats.datagrams_received += received;
+            (stats.socket_receive_buffer, stats.socket_send_buffer) = socket.buffers();
+        }
+        let gathering = lock(&shared.gathering);
+        for candidate in &gathering.candidates {
+            match candidate.kind {
+                Kind::Host => stats.local_addresses.push(candidate.address),
+                Kind::Relay => stats.relayed_addresses.push(candidate.address),
+                Kind::ServerReflexive => {}
+            }
+        }
+        stats.ice_server_errors.clone_from(&gathering.errors);
+        stats
+    }
+
+    /// Waits for connections that are flushing (their deadlines bound it), closes every other at once, releases TURN
+    /// allocations, closes the sockets; completes when the task is gone.
+    pub async fn shut_down(&self) {
+        let mut done = self.0.done.subscribe();
+        self.0.stopping.store(true, Ordering::Release);
+        for connection in self.0.table().all() {
+            if !connection.is_flushing() {
+                connection.abandon();
+            }
+        }
+        self.0.wake.notify_one();
+        // The sender lives in what we hold.
+        let _ = done.wait_for(|done| *done).await;
+    }
+}
+
+/// Where the kernel gave less than was asked for, a smaller SCTP window keeps bursts from overrunning it: a datagram that is lost there
+/// costs a second.
+fn receive_window(sockets: &[Arc<Socket>]) -> Option<u32> {
+    const USUAL: usize = 1 << 20;
+    let smallest = sockets.iter().map(|socket| socket.buffers().0).min()?;
+    // The kernel counts its own overhead, about as much again, in what it gives.
+    (smallest < 2 * USUAL).then(|| (smallest / 2).clamp(128 * 1024, USUAL) as u32)
+}
+
+impl Shared {
+    pub fn handler(&self) -> &Arc<dyn Handler> {
+        &self.handler
+    }
+
+    pub fn table(&self) -> MutexGuard<'_, Table> {
+        lock(&self.table)
+    }
+
+    fn sockets(&self) -> Vec<Arc<Socket>> {
+        self.sockets.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn arm(&self, at: Instant, key: Key) {
+        let wake = lock(&self.timers).arm(at, key);
+        if wake {
+            self.wake.notify_one();
+        }
+    }
+
+    /// To be pumped by the task soon.
+    pub fn mark_dirty(&self, key: Key) {
+        lock(&self.dirty).push(key);
+        self.wake.notify_one();
+    }
+
+    pub fn forget(&self, key: Key, ufrag: Option<&str>, addresses: &[SocketAddr]) {
+        self.table().remove(key, ufrag, addresses);
+        if self.stopping.load(Ordering::Acquire) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Sends datagrams of a link, each by the socket or the relay that its local address is of. Bursts go out as segments of one send
+    /// only to natives: a browser's socket is easily overrun.
+    pub fn send(&self, mut datagrams: Vec<Datagram>, native: bool) {
+        if self.has_servers {
+            datagrams = self.send_relayed(datagrams);
+        }
+        let sockets = self.sockets.read().unwrap_or_else(PoisonError::into_inner);
+        let mut rest = datagrams.as_slice();
+        let mut waits = false;
+        while let Some(first) = rest.first() {
+            // Nearly always all of them.
+            let family = first.remote.is_ipv4();
+            let run = rest.iter().take_while(|datagram| datagram.remote.is_ipv4() == family).count();
+            let (together, after) = rest.split_at(run);
+            rest = after;
+            if let Some(socket) = sockets.iter().find(|socket| socket.bound().is_ipv4() == family) {
+                waits |= socket.send(together, native);
+            }
+        }
+        if waits {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Sends what has to go through a TURN server; gives the rest, what the server is to be sent included.
+    fn send_relayed(&self, datagrams: Vec<Datagram>) -> Vec<Datagram> {
+        let mut gathering = lock(&self.gathering);
+        if gathering.allocations.is_empty() {
+            return datagrams;
+        }
+        let now = Instant::now();
+        let mut direct = Vec::with_capacity(datagrams.len());
+        for datagram in datagrams {
+            let ours = gathering.allocations.iter().any(|allocation| allocation.relayed() == Some(datagram.local));
+            if ours {
+                direct
+                    .extend(gathering.relay(now, datagram.local, datagram.remote, datagram.data).into_iter().flatten());
+            } else {
+                direct.push(datagram);
+            }
+        }
+        direct
+    }
+
+    /// To a server, by whichever of our addresses leads there.
+    pub fn send_raw(&self, to: SocketAddr, data: &[u8]) {
+        let sockets = self.sockets.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(socket) = sockets.iter().find(|socket| socket.bound().is_ipv4() == to.is_ipv4()) {
+            socket.send(&[Datagram { local: socket.bound(), remote: to, data: data.into() }], false);
+        }
+    }
+
+    fn give_candidate(&self, connection: &Arc<Connection>, candidate: &LocalCandidate) {
+        let text = candidate.to_string();
+        connection.add_local_candidate(&text);
+        let candidate = IceCandidate {
+            candidate: format!("candidate:{text}"),
+            sdp_mid: Some("0".into()),
+            sdp_m_line_index: Some(0),
+            username_fragment: connection.ufrag(),
+        };
+        self.handler.local_candidate(connection, Some(candidate));
+    }
+
+    fn end_candidates(&self, connection: &Arc<Connection>) {
+        connection.end_local_candidates();
+        self.handler.local_candidate(connection, None);
+    }
+
+    async fn run(self: &Arc<Self>, sockets: Vec<Arc<Socket>>) {
+        let sleep = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(sleep);
+        let (first, second) = (sockets.first(), sockets.get(1));
+        loop {
+            let now = Instant::now();
+            let dirty = std::mem::take(&mut *lock(&self.dirty));
+            for key in dirty {
+                let connection = self.table().get(key).cloned();
+                if let Some(connection) = connection {
+                    connection.pump_now(now);
+                }
+            }
+            let next = self.serve_timers(now);
+            if self.stopping.load(Ordering::Acquire) && self.table().len() == 0 {
+                return self.release();
+            }
+            if sleep.deadline().into_std() != next {
+                sleep.as_mut().reset(next.into());
+            }
+            let blocked = sockets.iter().map(|socket| !socket.flush()).fold(false, |any, blocked| any | blocked);
+            tokio::select! {
+                true = readable(first) => self.receive(first),
+                true = readable(second) => self.receive(second),
+                () = writable(&sockets), if blocked => {}
+                () = self.wake.notified() => {}
+                () = &mut sleep => {}
+            }
+        }
+    }
+
+    /// Pumps every connection that is due; gives when to look again.
+    fn serve_timers(self: &Arc<Self>, now: Instant) -> Instant {
+        let mut servers = None;
+        if self.has_servers {
+            let mut news = News::default();
+            {
+                let mut gathering = lock(&self.gathering);
+                gathering.handle_timeout(now, self, &mut news);
+                servers = gathering.next_timeout();
+            }
+            self.spread(now, news);
+        }
+        loop {
+            let due = {
+                let mut timers = lock(&self.timers);
+                match timers.pop_due(now) {
+                    Ok(key) => key,
+                    Err(next) => {
+                        let next = [next, servers].into_iter().flatten().min().unwrap_or(now + LONG);
+                        timers.sleeping_until = Some(next);
+                        return next;
+                    }
+                }
+            };
+            let connection = self.table().get(due).cloned();
+            if let Some(connection) = connection {
+                connection.pump_due(now);
+            }
+        }
+    }
+
+    /// Takes what waits at a socket, and pumps each connection that got something once per batch.
+    fn receive(self: &Arc<Self>, socket: Option<&Arc<Socket>>) {
+        let Some(socket) = socket else { return };
+        let mut touched: Vec<Arc<Connection>> = Vec::new();
+        for _ in 0..BATCHES {
+            let now = Instant::now();
+            let mut news = News::default();
+            let more = socket.receive(|local, remote, datagram| {
+                if self.has_servers && lock(&self.gathering).handle(now, local, remote, datagram, &mut news) {
+                    return;
+                }
+                self.route(now, local, remote, datagram, &mut touched);
+            });
+            for (relayed, remote, data) in std::mem::take(&mut news.relayed) {
+                self.route(now, relayed, remote, &data, &mut touched);
+            }
+            self.spread(now, news);
+            for connection in touched.drain(..) {
+                connection.pump_now(now);
+            }
+            if !more {
+                return;
+            }
+        }
+    }
+
+    fn route(
+        &self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        datagram: &[u8],
+        touched: &mut Vec<Arc<Connection>>,
+    ) {
+        let connection = {
+            let table = self.table();
+            match stun::local_ufrag(datagram) {
+                Some(ufrag) => table.by_ufrag(ufrag).cloned(),
+                None => table.by_address(&remote).cloned(),
+            }
+        };
+        match connection {
+            Some(connection) if connection.handle_datagram(now, local, remote, datagram) => {
+                if !touched.iter().any(|other| Arc::ptr_eq(other, &connection)) {
+                    touched.push(connection);
+                }
+            }
+            _ => {
+                self.unrouted.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Tells the connections of new candidates, and sends what the servers are to hear.
+    fn spread(self: &Arc<Self>, now: Instant, news: News) {
+        for (relayed, remote, data) in news.relayed {
+            let mut touched = Vec::new();
+            self.route(now, relayed, remote, &data, &mut touched);
+            touched.iter().for_each(|connection| connection.pump_now(now));
+        }
+        if !news.reflexive.is_empty() {
+            lock(&self.reflexive).extend(news.reflexive);
+        }
+        self.send(news.datagrams, false);
+        if news.candidates.is_empty() && !news.completed {
+            return;
+        }
+        for connection in self.table().all() {
+            // One that is open has found its path.
+            if connection.is_open() {
+                continue;
+            }
+            for candidate in &news.candidates {
+                self.give_candidate(&connection, candidate);
+            }
+            if news.completed {
+                self.end_candidates(&connection);
+            }
+        }
+    }
+
+    /// Gives the TURN allocations back.
+    fn release(&self) {
+        let now = Instant::now();
+        let mut datagrams = Vec::new();
+        for allocation in &mut lock(&self.gathering).allocations {
+            allocation.release(now);
+            allocation.poll_datagrams(&mut datagrams);
+        }
+        self.send(datagrams, false);
+    }
+}
+
+/// Never, for a socket that is not there.
+async fn readable(socket: Option<&Arc<Socket>>) -> bool {
+    match socket {
+        Some(socket) => socket.readable().await.is_ok(),
+        None => std::future::pending().await,
+    }
+}
+
+async fn writable(sockets: &[Arc<Socket>]) {
+    let wait = |socket: Option<&Arc<Socket>>| {
+        let socket = socket.cloned();
+        async move {
+            match socket {
+                // An error shows at the next send.
+                Some(socket) => drop(socket.writable().await),
+                None => std::future::pending().await,
+            }
+        }
+    };
+    tokio::select! {
+        () = wait(sockets.first()) => {}
+        () = wait(sockets.get(1)) => {}
+    }
+}

@@ -1,0 +1,515 @@
+//! One WebRTC connection over the sans-I/O engine: negotiation, candidates, channels.
+//!
+//! Pure: datagrams and the time go in, datagrams and [`Report`]s come out of [`Link::pump`]. This is the only place that knows
+//! the engine (WebRTC.rs' `rtc`), and the only one that works around it.
+
+mod channels;
+mod sdp;
+mod stats;
+pub(crate) mod stun;
+
+use crate::mesh::LinkEnd;
+use crate::protocol::{IceCandidate, FAST_CHANNEL};
+use bytes::BytesMut;
+use channels::Channels;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use webrtc::data_channel::RTCDataChannelInit;
+use webrtc::ice::mdns::MulticastDnsMode;
+use webrtc::peer_connection::certificate::{CertificateParams, RTCCertificate};
+use webrtc::peer_connection::configuration::setting_engine::{SctpMaxMessageSize, SettingEngineBuilder};
+use webrtc::peer_connection::configuration::RTCConfigurationBuilder;
+use webrtc::peer_connection::event::{RTCDataChannelEvent, RTCPeerConnectionEvent};
+use webrtc::peer_connection::message::RTCMessage;
+use webrtc::peer_connection::sdp::RTCSessionDescription;
+use webrtc::peer_connection::state::{RTCIceConnectionState, RTCPeerConnectionState};
+use webrtc::peer_connection::transport::RTCIceCandidateInit;
+use webrtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
+use webrtc::sansio::Protocol;
+use webrtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
+
+pub use channels::{ChannelId, ChannelOptions, Reliability, SendError};
+pub use stats::ConnectionStats;
+
+/// STUN datagrams that came before the remote description and are replayed after it.
+const MAX_EARLY: usize = 16;
+/// Remote candidates of one link.
+const MAX_CANDIDATES: usize = 128;
+/// Rounds of events and timeouts in one pump; a link that wants more is pumped again.
+const MAX_ROUNDS: usize = 4;
+/// An open link with no data for this long is quiet: the engine's own ticks, five a second, are slowed down for it.
+const QUIET_AFTER: Duration = Duration::from_secs(1);
+const QUIET_TICK: Duration = Duration::from_secs(1);
+/// No busier than this, whatever the engine asks for.
+const SHORTEST_TICK: Duration = Duration::from_millis(1);
+
+/// A datagram of ours: from which local address, to whom.
+pub(crate) struct Datagram {
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
+    pub data: BytesMut,
+}
+
+/// What happened on a link, in order.
+pub(crate) enum Report {
+    Open,
+    IceConnected(bool),
+    ChannelOpen { channel: ChannelId, label: String, options: ChannelOptions, remote: bool },
+    ChannelClosed(ChannelId),
+    Message { channel: ChannelId, is_text: bool, data: BytesMut },
+    Writable(ChannelId),
+    Ended(LinkEnd),
+}
+
+#[derive(Default)]
+pub(crate) struct Output {
+    pub datagrams: Vec<Datagram>,
+    pub reports: Vec<Report>,
+}
+
+/// What all links of a swarm have in common.
+pub(crate) struct LinkConfig {
+    /// One DTLS certificate for all links of a swarm: making one costs more than the rest of a link.
+    certificate: RTCCertificate,
+    pub max_message_size: usize,
+    pub send_high_water: usize,
+    pub send_low_water: usize,
+    pub send_high_messages: usize,
+    pub ice_keepalive: Duration,
+    pub ice_disconnected_timeout: Duration,
+    pub ice_failed_timeout: Duration,
+    /// Of the SCTP window, where the kernel's socket buffer is too small for the usual one.
+    pub receive_window: Option<u32>,
+}
+
+impl LinkConfig {
+    pub fn new(config: &crate::driver::DriverConfig, receive_window: Option<u32>) -> Result<Self, String> {
+        let provider = webrtc::crypto::default_provider().map_err(|e| e.to_string())?;
+        let params = CertificateParams::new(vec!["rtcswarm".to_owned()]).map_err(|e| e.to_string())?;
+        let scheme = webrtc::crypto::SignatureScheme::EcdsaP256Sha256;
+        let certificate = RTCCertificate::generate(provider.crypto(), scheme, params).map_err(|e| e.to_string())?;
+        Ok(Self {
+            certificate,
+            max_message_size: config.max_message_size,
+            send_high_water: config.send_high_water,
+            send_low_water: config.send_low_water,
+            send_high_messages: config.send_high_messages,
+            ice_keepalive: config.ice_keepalive,
+            ice_disconnected_timeout: config.ice_disconnected_timeout,
+            ice_failed_timeout: config.ice_failed_timeout,
+            receive_window,
+        })
+    }
+}
+
+pub(crate) struct Link {
+    engine: RTCPeerConnection,
+    channels: Channels,
+    /// Our offer was the first: the other side is the DTLS client, and stays it.
+    offerer: bool,
+    native: bool,
+    remote_set: bool,
+    remote_max_message_size: usize,
+    local_max_message_size: usize,
+    /// Datagrams and candidates that came too early for the engine.
+    early: Vec<(SocketAddr, SocketAddr, BytesMut)>,
+    early_candidates: Vec<String>,
+    candidates: usize,
+    open: bool,
+    connected: bool,
+    ended: bool,
+    /// Data moved last.
+    active: Instant,
+    messages: stats::Counters,
+    path: stats::Path,
+}
+
+type EngineResult<T> = Result<T, String>;
+
+fn engine<T, E: std::fmt::Display>(result: Result<T, E>) -> EngineResult<T> {
+    result.map_err(|error| error.to_string())
+}
+
+impl Link {
+    fn new(config: &LinkConfig, now: Instant, offerer: bool) -> EngineResult<Self> {
+        let at_once = Some(Duration::ZERO);
+        let mut settings = SettingEngineBuilder::new()
+            // The engine waits for better candidates by default; here the first pair that works is good.
+            .with_host_acceptance_min_wait(at_once)
+            .with_srflx_acceptance_min_wait(at_once)
+            .with_prflx_acceptance_min_wait(at_once)
+            .with_relay_acceptance_min_wait(at_once)
+            // Bounds the wait for the next tick, on which the controlling side nominates.
+            .with_ice_connection_attempts(Some(Duration::from_millis(50)), Some(28))
+            .with_ice_timeouts(
+                Some(config.ice_disconnected_timeout),
+                Some(config.ice_failed_timeout),
+                Some(config.ice_keepalive),
+            )
+            .with_multicast_dns_mode(MulticastDnsMode::Disabled)
+            .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(config.max_message_size as u32));
+        if let Some(window) = config.receive_window {
+            settings = settings.with_sctp_max_receive_buffer_size(window);
+        }
+        let configuration = RTCConfigurationBuilder::new().with_certificates(vec![config.certificate.clone()]).build();
+        let peer_connection = RTCPeerConnectionBuilder::new()
+            .with_setting_engine(settings.build())
+            .with_configuration(configuration)
+            .build(now);
+        Ok(Self {
+            engine: engine(peer_connection)?,
+            channels: Channels::new(config),
+            offerer,
+            native: false,
+            remote_set: false,
+            remote_max_message_size: 0,
+            local_max_message_size: config.max_message_size,
+            early: Vec::new(),
+            early_candidates: Vec::new(),
+            candidates: 0,
+            open: false,
+            connected: false,
+            ended: false,
+            active: now,
+            messages: stats::Counters::default(),
+            path: stats::Path::default(),
+        })
+    }
+
+    /// A link that offers, and its offer.
+    pub fn offer(config: &LinkConfig, now: Instant) -> EngineResult<(Self, String)> {
+        let mut link = Self::new(config, now, true)?;
+        let fast = engine(link.engine.create_data_channel(FAST_CHANNEL, None))?.id();
+        link.channels.own(ChannelId(fast as u32), &ChannelOptions::default());
+        let offer = engine(link.engine.create_offer(None))?;
+        let text = sdp::outgoing(&offer.sdp, false);
+        engine(link.engine.set_local_description(now, offer))?;
+        Ok((link, text))
+    }
+
+    /// A link made from a remote offer, and its answer.
+    pub fn answer(config: &LinkConfig, now: Instant, offer: &str) -> EngineResult<(Self, String)> {
+        let mut link = Self::new(config, now, false)?;
+        let answer = link.apply_offer(now, offer)?;
+        Ok((link, answer))
+    }
+
+    /// The first offer, or a renegotiation by the other side; gives the answer.
+    pub fn apply_offer(&mut self, now: Instant, offer: &str) -> EngineResult<String> {
+        let description = engine(RTCSessionDescription::offer(offer.to_owned()))?;
+        engine(self.engine.set_remote_description(now, description))?;
+        self.remote_described(now, offer);
+        let answer = engine(self.engine.create_answer(None))?;
+        let text = sdp::outgoing(&answer.sdp, self.offerer);
+        engine(self.engine.set_local_description(now, answer))?;
+        Ok(text)
+    }
+
+    pub fn apply_answer(&mut self, now: Instant, answer: &str) -> EngineResult<()> {
+        let description = engine(RTCSessionDescription::answer(answer.to_owned()))?;
+        engine(self.engine.set_remote_description(now, description))?;
+        self.remote_described(now, answer);
+        Ok(())
+    }
+
+    fn remote_described(&mut self, now: Instant, sdp: &str) {
+        self.remote_set = true;
+        self.native = sdp::is_native(sdp);
+        self.remote_max_message_size = sdp::max_message_size(sdp);
+        for candidate in std::mem::take(&mut self.early_candidates) {
+            self.feed_candidate(candidate);
+        }
+        for (local, remote, data) in std::mem::take(&mut self.early) {
+            self.feed(now, local, remote, data);
+        }
+    }
+
+    /// The fragment by which binding requests for this link are known.
+    pub fn local_ufrag(&self) -> Option<String> {
+        let description = self.engine.local_description()?;
+        sdp::ice_ufrag(&description.sdp).map(str::to_owned)
+    }
+
+    pub fn is_native(&self) -> bool {
+        self.native
+    }
+
+    /// One of ours, as the engine wants it: the text after `candidate:`.
+    pub fn add_local_candidate(&mut self, candidate: &str) -> EngineResult<()> {
+        self.path.local_candidate(candidate);
+        let init = RTCIceCandidateInit { candidate: candidate.to_owned(), ..Default::default() };
+        engine(self.engine.add_local_candidate(init))
+    }
+
+    /// There will be no more of ours.
+    pub fn end_local_candidates(&mut self) {
+        // The engine takes note; nothing can go wrong with it.
+        let _ = self.engine.add_local_candidate(RTCIceCandidateInit::default());
+    }
+
+    /// One of the other side's. What is of no use (TCP, names that were not resolved, junk) is passed over.
+    pub fn add_remote_candidate(&mut self, candidate: &IceCandidate) {
+        let text = candidate.candidate.trim();
+        let usable =
+            text.split_ascii_whitespace().nth(2).is_some_and(|transport| transport.eq_ignore_ascii_case("udp"));
+        if !usable || self.candidates >= MAX_CANDIDATES {
+            return;
+        }
+        self.candidates += 1;
+        self.path.remote_candidate(text);
+        let text = text.to_owned();
+        if self.remote_set {
+            self.feed_candidate(text);
+        } else {
+            self.early_candidates.push(text);
+        }
+    }
+
+    fn feed_candidate(&mut self, candidate: String) {
+        let init = RTCIceCandidateInit { candidate, ..Default::default() };
+        if let Err(error) = self.engine.add_remote_candidate(init) {
+            tracing::debug!(%error, "a remote candidate is of no use");
+        }
+    }
+
+    pub fn handle_datagram(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, data: BytesMut) {
+        let is_stun = stun::is_stun(&data);
+        if !is_stun {
+            self.active = now;
+        }
+        if !self.remote_set {
+            // The engine would drop a check that it cannot verify yet, and the other side would wait to repeat it.
+            if is_stun && self.early.len() < MAX_EARLY {
+                self.early.push((local, remote, data));
+            }
+            return;
+        }
+        self.feed(now, local, remote, data);
+    }
+
+    fn feed(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, data: BytesMut) {
+        let transport = TransportContext {
+            local_addr: local,
+            peer_addr: remote,
+            ecn: None,
+            transport_protocol: TransportProtocol::UDP,
+        };
+        // What the engine refuses is somebody's junk, or late.
+        let _ = self.engine.handle_read(TaggedBytesMut { now, transport, message: data });
+    }
+
+    /// Takes out everything the engine has to say; messages only while `reading`. Gives when it wants to be pumped
+    /// again, at the latest.
+    pub fn pump(&mut self, now: Instant, reading: bool, output: &mut Output) -> Option<Instant> {
+        let mut deadline = None;
+        for round in 0..=MAX_ROUNDS {
+            let mut events = false;
+            while let Some(event) = self.engine.poll_event() {
+                events = true;
+                self.hear(now, event, output);
+            }
+            if reading || self.ended {
+                self.read(now, output);
+            }
+            while let Some(packet) = self.engine.poll_write() {
+                let TransportContext { local_addr, peer_addr, .. } = packet.transport;
+                if !stun::is_stun(&packet.message) {
+                    self.path.used(local_addr, peer_addr);
+                }
+                output.datagrams.push(Datagram { local: local_addr, remote: peer_addr, data: packet.message });
+            }
+            deadline = self.engine.poll_timeout();
+            // The DTLS hello that an ICE event queues leaves only at the next timeout.
+            let due = events || deadline.is_some_and(|deadline| deadline <= now);
+            if !due || round == MAX_ROUNDS {
+                break;
+            }
+            if let Err(error) = self.engine.handle_timeout(now) {
+                // The engine stops at the first of its layers that fails: the rest would never be served again.
+                self.end(LinkEnd::Error(error.to_string()), output);
+                break;
+            }
+        }
+        let engine = &mut self.engine;
+        self.channels.settle(engine, |channel| output.reports.push(Report::Writable(channel)));
+        if self.ended {
+            return None;
+        }
+        let quiet = self.open && self.connected && now.saturating_duration_since(self.active) > QUIET_AFTER;
+        deadline.map(|deadline| deadline.max(now + if quiet { QUIET_TICK } else { SHORTEST_TICK }))
+    }
+
+    fn read(&mut self, now: Instant, output: &mut Output) {
+        while let Some(message) = self.engine.poll_read() {
+            if let RTCMessage::DataChannelMessage(id, message) = message.message {
+                self.active = now;
+                self.messages.received(message.data.len());
+                let channel = ChannelId(id as u32);
+                output.reports.push(Report::Message { channel, is_text: message.is_string, data: message.data });
+            }
+        }
+    }
+
+    fn hear(&mut self, now: Instant, event: RTCPeerConnectionEvent, output: &mut Output) {
+        match event {
+            RTCPeerConnectionEvent::OnDataChannel(RTCDataChannelEvent::OnOpen(id)) => {
+                self.channel_open(now, ChannelId(id as u32), output);
+            }
+            RTCPeerConnectionEvent::OnDataChannel(RTCDataChannelEvent::OnClose(id)) => {
+                let channel = ChannelId(id as u32);
+                if channel == ChannelId::FAST {
+                    // After the other end has closed, the engine's state stays "connected": this is the sign.
+                    self.end_after_reading(now, LinkEnd::RemoteClosed, output);
+                } else if self.channels.closed(channel) {
+                    output.reports.push(Report::ChannelClosed(channel));
+                }
+            }
+            RTCPeerConnectionEvent::OnConnectionStateChangeEvent(RTCPeerConnectionState::Failed) => {
+                self.end_after_reading(now, LinkEnd::IceFailed, output);
+            }
+            RTCPeerConnectionEvent::OnConnectionStateChangeEvent(RTCPeerConnectionState::Closed) => {
+                self.end_after_reading(now, LinkEnd::RemoteClosed, output);
+            }
+            RTCPeerConnectionEvent::OnIceConnectionStateChangeEvent(state) => {
+                let connected = match state {
+                    RTCIceConnectionState::Connected | RTCIceConnectionState::Completed => true,
+                    RTCIceConnectionState::Disconnected => false,
+                    _ => return,
+                };
+                self.active = now;
+                if connected != self.connected {
+                    self.connected = connected;
+                    if self.open {
+                        output.reports.push(Report::IceConnected(connected));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn channel_open(&mut self, now: Instant, channel: ChannelId, output: &mut Output) {
+        self.active = now;
+        let Some(mut opened) = self.engine.data_channel(channel.0 as usize) else { return };
+        let label = opened.label().to_owned();
+        let options = ChannelOptions {
+            ordered: opened.ordered(),
+            reliability: match (opened.max_retransmits(), opened.max_packet_life_time()) {
+                (Some(limit), _) => Reliability::MaxRetransmits(limit),
+                (None, Some(limit)) => Reliability::MaxLifetime(limit),
+                (None, None) => Reliability::Reliable,
+            },
+            protocol: opened.protocol().to_owned(),
+        };
+        opened.set_buffered_amount_low_threshold(self.channels.low_water() as u32);
+        let Some(remote) = self.channels.opened(channel) else {
+            // More channels than a peer has any business with.
+            let _ = opened.close();
+            return;
+        };
+        if channel == ChannelId::FAST {
+            self.open = true;
+            output.reports.push(Report::Open);
+        } else {
+            output.reports.push(Report::ChannelOpen { channel, label, options, remote });
+        }
+    }
+
+    /// What has arrived is still delivered before the end.
+    fn end_after_reading(&mut self, now: Instant, end: LinkEnd, output: &mut Output) {
+        self.read(now, output);
+        self.end(end, output);
+    }
+
+    fn end(&mut self, end: LinkEnd, output: &mut Output) {
+        if !std::mem::replace(&mut self.ended, true) {
+            output.reports.push(Report::Ended(end));
+        }
+    }
+
+    /// Nothing more will come of this link.
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// For what we found out ourselves.
+    pub fn fail(&mut self, error: String, output: &mut Output) {
+        self.end(LinkEnd::Error(error), output);
+    }
+
+    /// Asks for a further channel.
+    pub fn open_channel(&mut self, label: &str, options: &ChannelOptions) -> EngineResult<ChannelId> {
+        if !self.open || self.ended {
+            return Err("the connection is not open".into());
+        }
+        if self.channels.full() {
+            return Err("the peer has as many channels as it may".into());
+        }
+        let (max_retransmits, max_packet_life_time) = match options.reliability {
+            Reliability::Reliable => (None, None),
+            Reliability::MaxRetransmits(limit) => (Some(limit), None),
+            Reliability::MaxLifetime(limit) => (None, Some(limit)),
+        };
+        let init = RTCDataChannelInit {
+            ordered: options.ordered,
+            max_packet_life_time,
+            max_retransmits,
+            protocol: options.protocol.clone(),
+            negotiated: None,
+        };
+        let channel = ChannelId(engine(self.engine.create_data_channel(label, Some(init)))?.id() as u32);
+        self.channels.own(channel, options);
+        Ok(channel)
+    }
+
+    pub fn close_channel(&mut self, channel: ChannelId) {
+        if let Some(mut open) = self.engine.data_channel(channel.0 as usize) {
+            // One that is closing already closes all the same.
+            let _ = open.close();
+        }
+    }
+
+    /// Queues one message whole, or nothing. `Ok(true)`: nothing waited before it.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        channel: ChannelId,
+        is_text: bool,
+        data: &[u8],
+        urgent: bool,
+    ) -> Result<bool, SendError> {
+        if self.ended {
+            return Err(SendError::NotOpen);
+        }
+        let limit = self.remote_max_message_size.min(self.local_max_message_size);
+        if data.len() > limit {
+            return Err(SendError::TooLarge(limit));
+        }
+        let before = self.channels.send(&mut self.engine, now, channel, is_text, data, urgent)?;
+        self.active = now;
+        self.messages.sent(data.len());
+        Ok(before == 0)
+    }
+
+    /// Bytes accepted on a channel and not acknowledged yet.
+    pub fn buffered(&mut self, channel: ChannelId) -> usize {
+        self.engine.data_channel(channel.0 as usize).map_or(0, |channel| channel.outstanding_bytes())
+    }
+
+    pub fn buffered_in_all(&mut self) -> usize {
+        let engine = &mut self.engine;
+        self.channels.ids().map(|id| engine.data_channel(id.0 as usize).map_or(0, |c| c.outstanding_bytes())).sum()
+    }
+
+    /// Ends it on our side; what is to be said to the other side is in the next pump.
+    pub fn close(&mut self) {
+        self.ended = true;
+        // It ends either way.
+        let _ = self.engine.close();
+    }
+
+    pub fn stats(&mut self, now: Instant) -> ConnectionStats {
+        let buffered = self.buffered_in_all();
+        stats::read(&mut self.engine, now, &self.messages, &self.path, buffered)
+    }
+}

@@ -1,0 +1,70 @@
+//! The few places where a description is changed or read by us. The engine keeps its own text.
+
+/// Says in a description that it comes from a rtcswarm. Browsers ignore attributes that they do not know (RFC 8866, 6).
+const NATIVE: &str = "a=rtcswarm:1";
+
+/// What the other side takes when it does not say (RFC 8841, 6.1).
+const DEFAULT_MAX_MESSAGE_SIZE: usize = 65_536;
+
+/// The description as it is sent: marked as native, and with `role` as DTLS role in an answer.
+///
+/// The engine answers every renegotiation with `active`, but a role that is settled must be repeated (RFC 8842, 5.5): whoever was
+/// answered `active` at first stays `passive`.
+pub(super) fn outgoing(sdp: &str, passive: bool) -> String {
+    let mut text = String::with_capacity(sdp.len() + NATIVE.len() + 2);
+    let mut marked = false;
+    for line in sdp.lines() {
+        if !marked && line.starts_with("m=") {
+            text.push_str(NATIVE);
+            text.push_str("\r\n");
+            marked = true;
+        }
+        text.push_str(if passive && line == "a=setup:active" { "a=setup:passive" } else { line });
+        text.push_str("\r\n");
+    }
+    text
+}
+
+pub(super) fn is_native(sdp: &str) -> bool {
+    sdp.lines().any(|line| line == NATIVE)
+}
+
+pub(super) fn max_message_size(sdp: &str) -> usize {
+    let value = sdp.lines().find_map(|line| line.strip_prefix("a=max-message-size:"));
+    match value.and_then(|value| value.trim().parse().ok()) {
+        // 0 is "no limit" (RFC 8841, 6.1).
+        Some(0) => usize::MAX,
+        Some(size) => size,
+        None => DEFAULT_MAX_MESSAGE_SIZE,
+    }
+}
+
+pub(super) fn ice_ufrag(sdp: &str) -> Option<&str> {
+    sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SDP: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=application 9 UDP/DTLS/SCTP \
+                       webrtc-datachannel\r\na=setup:active\r\na=ice-ufrag:abcd\r\na=max-message-size:100\r\n";
+
+    #[test]
+    fn what_is_sent_says_who_we_are() {
+        assert!(!is_native(SDP));
+        let sent = outgoing(SDP, false);
+        assert!(is_native(&sent));
+        assert!(sent.contains("a=setup:active\r\n"));
+        assert!(sent.find("a=rtcswarm").unwrap() < sent.find("m=application").unwrap());
+        assert!(outgoing(SDP, true).contains("a=setup:passive\r\n"));
+    }
+
+    #[test]
+    fn attributes_are_read() {
+        assert_eq!(ice_ufrag(SDP), Some("abcd"));
+        assert_eq!(max_message_size(SDP), 100);
+        assert_eq!(max_message_size("v=0\r\n"), 65_536);
+        assert_eq!(max_message_size("a=max-message-size:0\r\n"), usize::MAX);
+    }
+}

@@ -1,0 +1,138 @@
+//! Figures of a link.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+use webrtc::peer_connection::RTCPeerConnection;
+use webrtc::statistics::StatsSelector;
+
+/// One connection's figures, now.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ConnectionStats {
+    /// The last round trip that ICE measured, if any.
+    pub round_trip: Option<Duration>,
+    /// Through a TURN server at either end.
+    pub relayed: bool,
+    pub local_address: Option<SocketAddr>,
+    pub remote_address: Option<SocketAddr>,
+    /// `host`, `srflx`, `prflx` or `relay` (RFC 8445), or empty.
+    pub local_candidate_type: &'static str,
+    pub remote_candidate_type: &'static str,
+    /// Payload of messages.
+    pub bytes_sent: u64,
+    pub bytes_received: u64,
+    pub messages_sent: u64,
+    pub messages_received: u64,
+    /// Bytes accepted and not acknowledged yet, over all channels.
+    pub buffered: usize,
+}
+
+/// Messages and their payload.
+#[derive(Default)]
+pub(super) struct Counters {
+    messages_sent: u64,
+    bytes_sent: u64,
+    messages_received: u64,
+    bytes_received: u64,
+}
+
+impl Counters {
+    pub fn sent(&mut self, bytes: usize) {
+        self.messages_sent += 1;
+        self.bytes_sent += bytes as u64;
+    }
+
+    pub fn received(&mut self, bytes: usize) {
+        self.messages_received += 1;
+        self.bytes_received += bytes as u64;
+    }
+}
+
+/// Where a link's data goes, and what kinds of candidates its ends are.
+#[derive(Default)]
+pub(super) struct Path {
+    /// Local and remote address of the last datagram that was data.
+    now: Option<(SocketAddr, SocketAddr)>,
+    local: Vec<(SocketAddr, &'static str)>,
+    remote: Vec<(SocketAddr, &'static str)>,
+}
+
+impl Path {
+    pub fn local_candidate(&mut self, text: &str) {
+        self.local.extend(parse(text));
+    }
+
+    pub fn remote_candidate(&mut self, text: &str) {
+        self.remote.extend(parse(text));
+    }
+
+    pub fn used(&mut self, local: SocketAddr, remote: SocketAddr) {
+        self.now = Some((local, remote));
+    }
+}
+
+/// Address and type of a candidate (RFC 8839, 5.1).
+fn parse(text: &str) -> Option<(SocketAddr, &'static str)> {
+    let mut words = text.split_ascii_whitespace().skip(4);
+    let ip: IpAddr = words.next()?.parse().ok()?;
+    let port = words.next()?.parse().ok()?;
+    let kind = match words.nth(1)? {
+        "host" => "host",
+        "srflx" => "srflx",
+        "prflx" => "prflx",
+        "relay" => "relay",
+        _ => return None,
+    };
+    Some((SocketAddr::new(ip, port), kind))
+}
+
+pub(super) fn read(
+    engine: &mut RTCPeerConnection,
+    now: Instant,
+    messages: &Counters,
+    path: &Path,
+    buffered: usize,
+) -> ConnectionStats {
+    let mut stats = ConnectionStats {
+        bytes_sent: messages.bytes_sent,
+        bytes_received: messages.bytes_received,
+        messages_sent: messages.messages_sent,
+        messages_received: messages.messages_received,
+        buffered,
+        ..ConnectionStats::default()
+    };
+    if let Some((local, remote)) = path.now {
+        let kind = |known: &[(SocketAddr, &'static str)], address| {
+            known.iter().find(|(known, _)| *known == address).map(|(_, kind)| *kind)
+        };
+        stats.local_address = Some(local);
+        stats.remote_address = Some(remote);
+        stats.local_candidate_type = kind(&path.local, local).unwrap_or("host");
+        // Nobody told us of it: it was learned from a check (RFC 8445, 7.3.1.3).
+        stats.remote_candidate_type = kind(&path.remote, remote).unwrap_or("prflx");
+        stats.relayed = [stats.local_candidate_type, stats.remote_candidate_type].contains(&"relay");
+    }
+    let report = engine.get_stats(now, StatsSelector::None);
+    let selected = report.transport().map(|transport| transport.selected_candidate_pair_id.clone());
+    let pairs = || report.candidate_pairs();
+    let pair =
+        pairs().find(|pair| selected.as_ref() == Some(&pair.stats.id)).or_else(|| pairs().find(|pair| pair.nominated));
+    if let Some(seconds) = pair.map(|pair| pair.current_round_trip_time).filter(|seconds| *seconds > 0.0) {
+        stats.round_trip = Duration::try_from_secs_f64(seconds).ok();
+    }
+    stats
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_candidate_is_read_with_and_without_its_prefix() {
+        let host = "1 1 udp 2122 192.0.2.2 36577 typ host generation 0";
+        let expected = Some(("192.0.2.2:36577".parse().unwrap(), "host"));
+        assert_eq!(parse(host), expected);
+        assert_eq!(parse(&format!("candidate:{host}")), expected);
+        assert_eq!(parse("1 1 udp 1 name.local 9 typ host"), None);
+        assert_eq!(parse("junk"), None);
+    }
+}

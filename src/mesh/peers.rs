@@ -1,0 +1,205 @@
+//! The life of peers and of their connections.
+
+use super::{Action, Connection, EndReason, LinkEnd, Mesh, MeshEvent, Peer, PeerId, Stage, SPARE_BACKOFF};
+use crate::protocol::{ConnectionId, Control};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+impl Connection {
+    pub(super) fn new(user_id: Option<String>, stage: Stage) -> Self {
+        Self { user_id, stage, deadline: None, native: false, left: false, instance: None }
+    }
+}
+
+impl Mesh {
+    pub(super) fn next_peer_id(&self) -> PeerId {
+        PeerId(self.peer_ids.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The peer of this user id, from its first connection on.
+    pub(super) fn peer_for(&mut self, user_id: &str) {
+        if !self.peers.contains_key(user_id) {
+            let id = self.next_peer_id();
+            self.peers.insert(user_id.to_owned(), Peer { id, active: None, held: None });
+        }
+    }
+
+    pub(super) fn link_open(&mut self, now: Instant, id: &ConnectionId, native: bool) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let Some(user_id) = connection.user_id.clone() else { return };
+        connection.stage = Stage::Open;
+        connection.deadline = None;
+        connection.native = native;
+        let instance = connection.instance.clone();
+        let Some(peer) = self.peers.get_mut(&user_id) else { return };
+        let Some(old) = peer.active.replace(id.clone()) else {
+            let (peer, connection) = (peer.id, id.clone());
+            return self.event(MeshEvent::PeerOpen { peer, user_id, connection, native });
+        };
+        let same = instance.is_some() && self.connections.get(&old).is_some_and(|old| old.instance == instance);
+        if !same {
+            // The member was restarted, and its old self is not coming back.
+            peer.active = Some(old.clone());
+            self.drop_connection(now, &old, EndReason::ConnectionLost, "the member came back as a new one", false);
+            self.peer_for(&user_id);
+            let Some(peer) = self.peers.get_mut(&user_id) else { return };
+            peer.active = Some(id.clone());
+            let (peer, connection) = (peer.id, id.clone());
+            return self.event(MeshEvent::PeerOpen { peer, user_id, connection, native });
+        }
+        let (peer, connection) = (peer.id, id.clone());
+        let decides = self.config.user_id < user_id;
+        self.event(MeshEvent::PeerSwitched { peer, user_id, connection, native });
+        if decides {
+            // One end decides, or both might close the other's choice.
+            self.say_goodbye(&old);
+        }
+    }
+
+    /// Closes one of our own connections in good order, with nobody to be told here.
+    fn say_goodbye(&mut self, id: &ConnectionId) {
+        if let Some(connection) = self.connections.remove(id) {
+            let open = connection.stage == Stage::Open;
+            if open {
+                self.actions.push_back(Action::SendControl { connection: id.clone(), control: Control::Close });
+            }
+            self.actions.push_back(Action::CloseLink { connection: id.clone(), flush: open });
+        }
+    }
+
+    pub(super) fn link_ended(&mut self, now: Instant, id: &ConnectionId, cause: LinkEnd) {
+        let Some(connection) = self.connections.get(id) else { return };
+        let open = connection.stage == Stage::Open;
+        if connection.user_id.is_none() {
+            // The engine could not make a spare: not again at once.
+            self.retry_spares.get_or_insert(now + SPARE_BACKOFF);
+        }
+        let (reason, detail) = match cause {
+            _ if connection.left => (EndReason::Left, "it left the room".to_owned()),
+            LinkEnd::RemoteClosed => (EndReason::RemoteClose, "the other side closed the connection".to_owned()),
+            LinkEnd::IceFailed if open => (EndReason::ConnectionLost, "the path to it is lost".to_owned()),
+            LinkEnd::IceFailed => (EndReason::ConnectTimeout, "no path to it was found".to_owned()),
+            LinkEnd::Error(text) if open => (EndReason::ConnectionLost, text),
+            LinkEnd::Error(text) => (EndReason::ProtocolError, text),
+        };
+        self.forget_connection(now, id, reason, &detail);
+    }
+
+    pub(super) fn hear_peer(&mut self, now: Instant, id: &ConnectionId, control: Control) {
+        match control {
+            Control::Close => {
+                self.drop_connection(now, id, EndReason::RemoteClose, "the other side said close", false);
+            }
+            // Media: nothing is announced yet, so there is nothing that these could be about.
+            Control::Stream { .. } | Control::MidOffer { .. } | Control::TransceiverRequest { .. } => {}
+        }
+    }
+
+    pub(super) fn close_peer(&mut self, now: Instant, id: PeerId) {
+        let found = self.peers.iter().find(|(_, peer)| peer.id == id).map(|(user_id, _)| user_id.clone());
+        if let Some(user_id) = found {
+            self.end_peer(&user_id, EndReason::LocalClose, "this side closed the peer");
+            self.settle(now);
+        }
+    }
+
+    /// Ends a peer with all its connections, politely.
+    pub(super) fn end_peer(&mut self, user_id: &str, reason: EndReason, detail: &str) {
+        let Some(peer) = self.peers.remove(user_id) else { return };
+        for id in self.connections_of(user_id) {
+            self.say_goodbye(&id);
+        }
+        self.terminal(&peer, user_id, reason, detail);
+    }
+
+    fn connections_of(&self, user_id: &str) -> Vec<ConnectionId> {
+        let of_user = self.connections.iter().filter(|(_, connection)| connection.user_id.as_deref() == Some(user_id));
+        of_user.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Exactly one per peer.
+    fn terminal(&mut self, peer: &Peer, user_id: &str, reason: EndReason, detail: &str) {
+        let (id, user_id, detail) = (peer.id, user_id.to_owned(), detail.to_owned());
+        self.event(match peer.active {
+            Some(_) => MeshEvent::PeerClosed { peer: id, user_id, reason, detail },
+            None => MeshEvent::PeerFailed { peer: id, user_id, reason, detail },
+        });
+    }
+
+    /// Drops a link that still is one, and does what follows from it.
+    pub(super) fn drop_connection(
+        &mut self,
+        now: Instant,
+        id: &ConnectionId,
+        reason: EndReason,
+        detail: &str,
+        flush: bool,
+    ) {
+        if self.connections.contains_key(id) {
+            self.actions.push_back(Action::CloseLink { connection: id.clone(), flush });
+            self.forget_connection(now, id, reason, detail);
+        }
+    }
+
+    /// The same without a held offer taking over.
+    pub(super) fn end_connection(&mut self, id: &ConnectionId, reason: EndReason, detail: &str, flush: bool) {
+        if let Some(connection) = self.connections.remove(id) {
+            self.actions.push_back(Action::CloseLink { connection: id.clone(), flush });
+            if let Some(user_id) = connection.user_id {
+                self.without(&user_id, id, reason, detail);
+            }
+        }
+    }
+
+    /// A link is gone.
+    fn forget_connection(&mut self, now: Instant, id: &ConnectionId, reason: EndReason, detail: &str) {
+        let Some(connection) = self.connections.remove(id) else { return };
+        if let Some(user_id) = connection.user_id {
+            let held = self.without(&user_id, id, reason, detail);
+            if let Some(held) = held {
+                self.answer_offer(now, held.connection, user_id, held.signals);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// What a peer is without one of its connections. Gives the offer that was held for when its last one ends.
+    fn without(&mut self, user_id: &str, id: &ConnectionId, reason: EndReason, detail: &str) -> Option<super::Held> {
+        let others = self.connections_of(user_id);
+        let peer = self.peers.get_mut(user_id)?;
+        if peer.active.as_ref() != Some(id) {
+            if peer.active.is_none() && others.is_empty() {
+                let peer = self.peers.remove(user_id)?;
+                self.terminal(&peer, user_id, reason, detail);
+            }
+            return None;
+        }
+        // The other end closed the one that we had switched to, and keeps the one before.
+        let open = others.iter().find_map(|other| {
+            let connection = self.connections.get(other)?;
+            (connection.stage == Stage::Open).then(|| (other.clone(), connection.native))
+        });
+        if let Some((connection, native)) = open {
+            peer.active = Some(connection.clone());
+            let (peer, user_id) = (peer.id, user_id.to_owned());
+            self.event(MeshEvent::PeerSwitched { peer, user_id, connection, native });
+            return None;
+        }
+        let mut peer = self.peers.remove(user_id)?;
+        let held = peer.held.take();
+        self.terminal(&peer, user_id, reason, detail);
+        if !others.is_empty() {
+            // What is on its way to be open is a new peer.
+            self.peer_for(user_id);
+        }
+        held
+    }
+
+    /// A peer or a spare less may leave room for offers.
+    fn settle(&mut self, now: Instant) {
+        self.pay_owed();
+        if self.retry_spares.is_none_or(|at| at <= now) {
+            self.fill_spares();
+        }
+    }
+}

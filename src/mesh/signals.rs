@@ -1,0 +1,270 @@
+//! What the server says, and what is said to it.
+
+use super::{
+    Action, Connection, EndReason, ErrorCode, Held, Life, LinkState, Mesh, MeshEvent, Stage, MAX_HELD_SIGNALS,
+};
+use crate::protocol::{ClientMessage, ConnectionId, IceCandidate, ServerMessage, SessionSignal};
+use std::time::Instant;
+
+/// The `a=fingerprint` of a description (RFC 8122): whoever has the same one is the same running swarm.
+fn fingerprint(sdp: &str) -> Option<String> {
+    sdp.lines().find_map(|line| line.strip_prefix("a=fingerprint:")).map(|value| value.trim().to_owned())
+}
+
+impl Mesh {
+    /// To the server, if it hears us; what it misses is made up for after the next `init`.
+    pub(super) fn signal(&mut self, message: ClientMessage) {
+        if self.joined {
+            self.actions.push_back(Action::Signal(message));
+        }
+    }
+
+    /// `init` and fresh spares, once the swarm is started and signaling is up.
+    pub(super) fn join(&mut self) {
+        if self.life != Life::Running || !self.up || self.joined {
+            return;
+        }
+        self.joined = true;
+        let open = self.connections.iter().filter(|(_, connection)| connection.stage == Stage::Open);
+        let connections = open.map(|(id, _)| id.clone()).collect();
+        self.signal(ClientMessage::Init {
+            user_id: self.config.user_id.clone(),
+            room_id: self.config.room.clone(),
+            connections,
+        });
+        self.fill_spares();
+    }
+
+    /// Open connections live on. Spares are the server's to forget, and what is half-way cannot go on: the server pairs
+    /// us anew with everyone that `init` does not name.
+    pub(super) fn signaling_down(&mut self) {
+        self.up = false;
+        if !std::mem::take(&mut self.joined) {
+            return;
+        }
+        self.owed = 0;
+        let unfinished: Vec<ConnectionId> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.stage != Stage::Open)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in unfinished {
+            self.end_connection(&id, EndReason::Left, "signaling was lost before the channel was open", false);
+        }
+        for peer in self.peers.values_mut() {
+            peer.held = None;
+        }
+    }
+
+    /// As many spares as there are to be, as far as `max_peers` allows.
+    pub(super) fn fill_spares(&mut self) {
+        if !self.joined {
+            return;
+        }
+        while self.spares() < self.config.peer_buffer && self.may_offer() {
+            self.make_offer();
+        }
+    }
+
+    fn spares(&self) -> usize {
+        self.connections.values().filter(|connection| connection.stage == Stage::Spare).count()
+    }
+
+    /// Each spare may become a peer, so that an offer that was taken never has to be turned away.
+    fn may_offer(&self) -> bool {
+        self.peers.len() + self.spares() < self.config.max_peers
+    }
+
+    fn make_offer(&mut self) {
+        let id = ConnectionId::random(&mut self.random);
+        self.connections.insert(id.clone(), Connection::new(None, Stage::Spare));
+        self.actions.push_back(Action::CreateOffer { connection: id });
+    }
+
+    /// There may be room for offers that were asked for when there was none.
+    pub(super) fn pay_owed(&mut self) {
+        while self.joined && self.owed > 0 && self.may_offer() {
+            self.owed -= 1;
+            self.make_offer();
+        }
+    }
+
+    pub(super) fn offer_made(&mut self, id: &ConnectionId, sdp: String) {
+        if self.connections.contains_key(id) {
+            self.signal(ClientMessage::Offer { id: id.clone(), sdp });
+        }
+    }
+
+    pub(super) fn answer_made(&mut self, id: &ConnectionId, sdp: String) {
+        if self.connections.contains_key(id) {
+            self.signal(ClientMessage::Answer { id: id.clone(), sdp });
+        }
+    }
+
+    pub(super) fn hear_server(&mut self, now: Instant, message: ServerMessage) {
+        if !self.joined {
+            return self.protocol_error("the server spoke before init".into());
+        }
+        match message {
+            ServerMessage::Accept { id, user_id, signals } => self.accepted_for_us(now, id, user_id, signals),
+            ServerMessage::OfferAccepted { id, user_id } => self.offer_accepted(now, &id, user_id),
+            ServerMessage::OfferRequest => {
+                // More than this nobody asks for in good faith.
+                self.owed = (self.owed + 1).min(self.config.max_peers);
+                self.pay_owed();
+            }
+            ServerMessage::Offer { id, sdp } => self.renegotiate(id, sdp),
+            ServerMessage::Answer { id, sdp } => self.answered(now, id, sdp),
+            ServerMessage::Candidate { id, candidate } => self.candidate(id, candidate),
+            ServerMessage::LeaveSwarm { id } => self.other_end_left(now, &id),
+            ServerMessage::Error { code, message } => {
+                self.event(MeshEvent::Error { code: ErrorCode::Refused, detail: format!("{code}: {message}") });
+            }
+        }
+    }
+
+    fn accepted_for_us(&mut self, now: Instant, id: ConnectionId, user_id: String, signals: Vec<SessionSignal>) {
+        let refused = if user_id == self.config.user_id {
+            Some("is from our own user id")
+        } else if self.connections.contains_key(&id) || self.is_held(&id) {
+            Some("reuses the id of a connection")
+        } else if !matches!(signals.first(), Some(SessionSignal::Offer { .. })) {
+            Some("does not begin with an offer")
+        } else {
+            None
+        };
+        if let Some(why) = refused {
+            return self.protocol_error(format!("accept {id} {why}"));
+        }
+        if let Some(peer) = self.peers.get_mut(&user_id) {
+            if peer.active.is_some() {
+                // Two connections between the same two sockets break each other, and the one there is is well.
+                let mut signals = signals;
+                signals.truncate(MAX_HELD_SIGNALS);
+                let deadline = now + self.config.answer_timeout;
+                peer.held = Some(Held { connection: id, signals, deadline });
+                return;
+            }
+        } else if self.peers.len() >= self.config.max_peers {
+            let peer = self.next_peer_id();
+            let detail = format!("this side has {} peers, as many as it may", self.peers.len());
+            return self.event(MeshEvent::PeerFailed { peer, user_id, reason: EndReason::TooManyPeers, detail });
+        }
+        self.answer_offer(now, id, user_id, signals);
+    }
+
+    fn is_held(&self, id: &ConnectionId) -> bool {
+        self.peers.values().any(|peer| peer.held.as_ref().is_some_and(|held| held.connection == *id))
+    }
+
+    /// Begins as answerer. The first signal is an offer.
+    pub(super) fn answer_offer(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        user_id: String,
+        signals: Vec<SessionSignal>,
+    ) {
+        self.peer_for(&user_id);
+        let mut connection = Connection::new(Some(user_id), Stage::Connecting);
+        connection.deadline = Some(now + self.config.connect_timeout);
+        let mut offered = false;
+        for signal in signals {
+            match signal {
+                SessionSignal::Offer { sdp } if !offered => {
+                    offered = true;
+                    connection.instance = fingerprint(&sdp);
+                    self.actions.push_back(Action::AcceptOffer { connection: id.clone(), sdp });
+                }
+                // The offerer of a spare has nobody to renegotiate with.
+                SessionSignal::Offer { .. } => {}
+                SessionSignal::Candidate { candidate } => {
+                    self.actions.push_back(Action::AddCandidate { connection: id.clone(), candidate });
+                }
+            }
+        }
+        self.connections.insert(id, connection);
+    }
+
+    fn offer_accepted(&mut self, now: Instant, id: &ConnectionId, user_id: String) {
+        let spare = self.connections.get(id).is_some_and(|connection| connection.stage == Stage::Spare);
+        if !spare || user_id == self.config.user_id {
+            // A spare that we gave up a moment ago: its taker's deadline runs.
+            return;
+        }
+        if !self.peers.contains_key(&user_id) && self.peers.len() >= self.config.max_peers {
+            let peer = self.next_peer_id();
+            let detail = "this side has as many peers as it may".to_owned();
+            self.event(MeshEvent::PeerFailed { peer, user_id, reason: EndReason::TooManyPeers, detail });
+            self.connections.remove(id);
+            return self.actions.push_back(Action::CloseLink { connection: id.clone(), flush: false });
+        }
+        self.peer_for(&user_id);
+        let deadline = now + self.config.answer_timeout;
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.user_id = Some(user_id);
+            connection.stage = Stage::Answering;
+            connection.deadline = Some(deadline);
+        }
+    }
+
+    fn answered(&mut self, now: Instant, id: ConnectionId, sdp: String) {
+        let deadline = now + self.config.connect_timeout;
+        match self.connections.get_mut(&id) {
+            Some(connection) if connection.stage == Stage::Answering => {
+                connection.stage = Stage::Connecting;
+                connection.deadline = Some(deadline);
+                connection.instance = fingerprint(&sdp);
+                self.actions.push_back(Action::ApplyAnswer { connection: id, sdp });
+            }
+            Some(_) => self.protocol_error(format!("an answer on connection {id}, which awaits none")),
+            None => {}
+        }
+    }
+
+    /// The other end renegotiates. While we have no offer of our own out there is no glare; with media there will be, and the rule
+    /// belongs here: towards a JS peer ignore the colliding offer, between natives the offerer of the connection wins.
+    fn renegotiate(&mut self, id: ConnectionId, sdp: String) {
+        match self.connections.get(&id).map(|connection| connection.stage) {
+            Some(Stage::Open | Stage::Connecting) => {
+                self.actions.push_back(Action::AcceptOffer { connection: id, sdp });
+            }
+            Some(_) => self.protocol_error(format!("an offer on connection {id} before it was answered")),
+            None => {}
+        }
+    }
+
+    fn candidate(&mut self, id: ConnectionId, candidate: Option<IceCandidate>) {
+        if self.connections.contains_key(&id) {
+            // The link keeps those that come before the description.
+            return self.actions.push_back(Action::AddCandidate { connection: id, candidate });
+        }
+        let held = self.peers.values_mut().find_map(|peer| peer.held.as_mut().filter(|held| held.connection == id));
+        if let Some(held) = held.filter(|held| held.signals.len() < MAX_HELD_SIGNALS) {
+            held.signals.push(SessionSignal::Candidate { candidate });
+        }
+    }
+
+    fn other_end_left(&mut self, now: Instant, id: &ConnectionId) {
+        for peer in self.peers.values_mut() {
+            if peer.held.as_ref().is_some_and(|held| held.connection == *id) {
+                peer.held = None;
+            }
+        }
+        match self.connections.get_mut(id) {
+            Some(connection) if connection.stage == Stage::Open => connection.left = true,
+            Some(_) => self.drop_connection(now, id, EndReason::Left, "it left before the channel was open", false),
+            None => {}
+        }
+    }
+
+    pub(super) fn link_state(&mut self, id: &ConnectionId, state: LinkState) {
+        let Some(user_id) = self.connections.get(id).and_then(|connection| connection.user_id.as_ref()) else { return };
+        let Some(peer) = self.peers.get(user_id) else { return };
+        if peer.active.as_ref() == Some(id) {
+            let peer = peer.id;
+            self.event(MeshEvent::PeerState { peer, state });
+        }
+    }
+}
