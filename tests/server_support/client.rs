@@ -60,8 +60,7 @@ impl Client {
     }
 
     pub async fn init(&mut self, user_id: &str, room: &str) {
-        let message =
-            ClientMessage::Init { user_id: user_id.into(), room_id: room.into(), connections: Vec::new() };
+        let message = ClientMessage::Init { user_id: user_id.into(), room_id: room.into(), connections: Vec::new() };
         self.say(&message).await;
     }
 
