@@ -462,11 +462,16 @@ impl Link {
         Ok(channel)
     }
 
-    pub fn close_channel(&mut self, channel: ChannelId) {
+    /// Whether there is such a channel.
+    pub fn close_channel(&mut self, channel: ChannelId) -> bool {
+        if !self.channels.has(channel) {
+            return false;
+        }
         if let Some(mut open) = self.engine.data_channel(channel.0 as usize) {
             // One that is closing already closes all the same.
             let _ = open.close();
         }
+        true
     }
 
     /// Queues one message whole, or nothing. `Ok(true)`: nothing waited before it.
@@ -491,9 +496,10 @@ impl Link {
         Ok(before == 0)
     }
 
-    /// Bytes accepted on a channel and not acknowledged yet.
-    pub fn buffered(&mut self, channel: ChannelId) -> usize {
-        self.engine.data_channel(channel.0 as usize).map_or(0, |channel| channel.outstanding_bytes())
+    /// Bytes accepted on a channel and not acknowledged yet; `None` if there is no such channel.
+    pub fn buffered(&mut self, channel: ChannelId) -> Option<usize> {
+        let known = self.channels.has(channel);
+        known.then(|| self.engine.data_channel(channel.0 as usize).map_or(0, |channel| channel.outstanding_bytes()))
     }
 
     pub fn buffered_in_all(&mut self) -> usize {

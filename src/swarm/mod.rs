@@ -32,6 +32,8 @@ use carrier::Carrier;
 use futures_util::FutureExt;
 use mailbox::{mailbox, Letter, Mailbox, Reports};
 use peers::Peers;
+use rand::rngs::OsRng;
+use rand::TryRngCore;
 use room::Room;
 use runtime::SharedRuntime;
 use std::collections::HashMap;
@@ -87,9 +89,13 @@ impl Swarm {
         let peers = Arc::new(Peers::default());
         let (mailbox, letters) = mailbox();
         let reports = Reports { mailbox: mailbox.clone(), events: events.clone(), peers: peers.clone() };
+        // From the system and not from this thread's generator, whose state a forked child shares with its parent: both
+        // would give their connections the same ids.
+        let mut seed = [0; 32];
+        OsRng.try_fill_bytes(&mut seed).map_err(|e| Error::Io(format!("no randomness: {e}")))?;
         let driver = Driver::start(&runtime, config.driver(), Arc::new(reports))?;
         let mut room = Room {
-            mesh: Mesh::new(config.mesh(), PEER_IDS.clone(), rand::random()),
+            mesh: Mesh::new(config.mesh(), PEER_IDS.clone(), seed),
             driver: driver.clone(),
             carrier,
             letters,
@@ -142,6 +148,10 @@ impl Swarm {
         }
         self.mailbox.post(Letter::Start);
         Ok(())
+    }
+
+    pub(crate) fn is_started(&self) -> bool {
+        self.started.load(Ordering::Acquire)
     }
 
     fn running(&self) -> Result<(), Error> {
@@ -249,8 +259,11 @@ impl Swarm {
             return Err(Error::Invalid("the channel fast is closed by closing the peer".into()));
         }
         let open = self.peers.get(peer)?;
-        open.connection.close_channel(ChannelId(channel));
-        Ok(())
+        if open.connection.close_channel(ChannelId(channel)) {
+            Ok(())
+        } else {
+            Err(Error::NoChannel(channel))
+        }
     }
 
     /// Lets go of one peer; [`Event::PeerClosed`] follows. It may come back by joining again.
@@ -282,7 +295,7 @@ impl Swarm {
     /// Bytes that were accepted for a channel and not acknowledged by the peer yet.
     pub fn buffered(&self, peer: u64, channel: u32) -> Result<usize, Error> {
         let open = self.peers.get(peer)?;
-        Ok(open.connection.buffered(ChannelId(channel)))
+        open.connection.buffered(ChannelId(channel)).ok_or(Error::NoChannel(channel))
     }
 
     /// The next event; blocks until `timeout` (`None`: for ever). `Ok(None)` when there was none,
