@@ -372,6 +372,11 @@
 #define RTCSWARM_LOG_TRACE 5
 
 /*
+ A channel of a connection, numbered in the order in which this side came to know it.
+ */
+typedef struct ChannelId ChannelId;
+
+/*
  A member of a room. Every function takes it from any thread at any time until rtcswarm_free.
  */
 typedef struct rtcswarm rtcswarm;
@@ -605,6 +610,8 @@ typedef struct rtcswarm_hub_stats {
  */
 typedef void (*rtcswarm_log_callback)(int32_t level, const char *target, const char *message, void *user_data);
 
+
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -771,8 +778,9 @@ int32_t rtcswarm_close(struct rtcswarm *swarm);
  Frees a swarm, closing it first if that was not done. NULL is fine. No callback runs after it returns,
  and a call that waits in another thread ends with RTCSWARM_ERR_CLOSED. Outside of a callback it waits for
  a running one, and (RTCSWARM_TIMEOUT_CLOSE at most) until sockets and memory are given back. Inside a
- callback of the same swarm it returns at once; the rest happens when the callback has returned. In a
- forked child it does nothing. Events that were taken stay valid.
+ callback of the same swarm it returns at once; the rest happens when the callback has returned. Two swarms
+ must not free each other, each inside a callback. In a forked child it does nothing. Events that were taken
+ stay valid.
  */
 void rtcswarm_free(struct rtcswarm *swarm);
 
@@ -790,7 +798,8 @@ const char *rtcswarm_reason_name(int32_t reason);
  Waits for the next event: at most `timeout_ms`, 0 for not at all, negative for ever. RTCSWARM_OK: `*out`
  is the event, to be freed by rtcswarm_event_free. RTCSWARM_TIMEOUT and RTCSWARM_WOKEN: there is none,
  `*out` is NULL. RTCSWARM_ERR_CLOSED: the last event was taken, or the swarm was freed. RTCSWARM_ERR_BUSY:
- events go to a callback. Several threads may wait; each event goes to one.
+ events go to a callback. Several threads may wait; each event goes to one. `*out` is NULL whenever there is
+ none.
  */
 int32_t rtcswarm_next_event(struct rtcswarm *swarm, int32_t timeout_ms, struct rtcswarm_event **out);
 
@@ -812,11 +821,11 @@ int32_t rtcswarm_wakeup(struct rtcswarm *swarm);
 int32_t rtcswarm_get_fd(struct rtcswarm *swarm, int32_t *out);
 
 /*
- Gives every event to `callback`, on one thread that this call starts. To be called before rtcswarm_start,
- once; from then on rtcswarm_next_event and rtcswarm_get_fd answer RTCSWARM_ERR_BUSY, and this call does
- so once events are pulled. `finalizer` (may be NULL) is called with `user_data` exactly once: after
- RTCSWARM_EVENT_CLOSED or rtcswarm_free, when no callback will come any more. After an error status it is
- not called.
+ Gives every event to `callback`, on one thread that this call starts. To be called before rtcswarm_start
+ (RTCSWARM_ERR_STATE after that), once; from then on rtcswarm_next_event and rtcswarm_get_fd answer
+ RTCSWARM_ERR_BUSY, and this call does so once events are pulled. `finalizer` (may be NULL) is called with
+ `user_data` exactly once: after RTCSWARM_EVENT_CLOSED or rtcswarm_free, when no callback will come any
+ more. After an error status it is not called. Neither may throw (C++) or jump out.
  */
 int32_t rtcswarm_set_event_callback(struct rtcswarm *swarm,
                                     rtcswarm_event_callback callback,
@@ -1030,7 +1039,8 @@ int32_t rtcswarm_hub_shut_down(struct rtcswarm_hub *hub);
 
 /*
  Does what is due (deadlines, grace periods) and gives the milliseconds until it is to be called again at
- the latest, or -1 if nothing is planned. Call it after each of the calls above, too, or once a second.
+ the latest (`next_ms` may be NULL), or -1 if nothing is planned. Call it after each of the calls above,
+ too, or once a second.
  */
 int32_t rtcswarm_hub_tick(struct rtcswarm_hub *hub, int64_t *next_ms);
 

@@ -20,6 +20,8 @@ mod log;
 pub mod mesh;
 mod net;
 pub mod protocol;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod signaling;
 
 pub mod swarm;

@@ -1,1 +1,241 @@
-fn main() {}
+//! The signaling server. It cannot be started without saying who may join.
+
+use clap::{Args, Parser, Subcommand};
+use rtcswarm::hub::HubConfig;
+use rtcswarm::server::{JwtAuthenticator, Server, ServerConfig, TlsFiles};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+/// Signaling server of rtcswarm. Who may join is decided by JSON Web Tokens: `sub` is the user id, `rooms` the rooms, `exp` the end.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Signs a token with the secret and prints it.
+    Token(Token),
+}
+
+#[derive(Args)]
+struct Serve {
+    /// Address and port to listen on; port 0 for any.
+    #[arg(long, env = "RTCSWARM_LISTEN", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// File with the secret for HS256 tokens (32 bytes or more; white space around it is ignored).
+    #[arg(long, env = "RTCSWARM_JWT_SECRET_FILE")]
+    jwt_secret_file: Option<PathBuf>,
+    /// The secret itself, by the environment only: arguments are seen by every user of the machine.
+    #[arg(skip = std::env::var("RTCSWARM_JWT_SECRET").ok())]
+    jwt_secret: Option<String>,
+    /// Public key (PEM) for EdDSA or RS256 tokens; may be given more than once.
+    #[arg(long = "jwt-public-key", env = "RTCSWARM_JWT_PUBLIC_KEY")]
+    jwt_public_keys: Vec<PathBuf>,
+    /// Tokens must be for this audience.
+    #[arg(long, env = "RTCSWARM_JWT_AUDIENCE")]
+    jwt_audience: Option<String>,
+    /// Tokens must be from this issuer.
+    #[arg(long, env = "RTCSWARM_JWT_ISSUER")]
+    jwt_issuer: Option<String>,
+    /// Certificate chain (PEM); together with --tls-key it makes the server speak wss://.
+    #[arg(long, env = "RTCSWARM_TLS_CERT", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key (PEM) of the certificate.
+    #[arg(long, env = "RTCSWARM_TLS_KEY", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Origin that pages may come from; may be given more than once. Without any: every one, the token decides.
+    #[arg(long = "allowed-origin", env = "RTCSWARM_ALLOWED_ORIGIN", value_delimiter = ',')]
+    allowed_origins: Vec<String>,
+    /// Connections at once.
+    #[arg(long, default_value_t = 10_000)]
+    max_connections: usize,
+    /// Members in one room.
+    #[arg(long, default_value_t = HubConfig::default().members_per_room)]
+    max_members: usize,
+    /// Spare offers kept for one member.
+    #[arg(long, default_value_t = HubConfig::default().spares_per_member)]
+    max_spares: usize,
+    /// Bytes in one message.
+    #[arg(long, default_value_t = HubConfig::default().max_message_bytes)]
+    max_message_bytes: usize,
+    /// Messages of one client per second.
+    #[arg(long, default_value_t = HubConfig::default().messages_per_second)]
+    messages_per_second: u32,
+    /// Seconds that a member whose connection was lost may take to come back before the others are told.
+    #[arg(long, default_value_t = HubConfig::default().grace.as_secs())]
+    grace: u64,
+    /// What to log: error, warn, info, debug, or a filter of `tracing`.
+    #[arg(long, env = "RTCSWARM_LOG", default_value = "warn")]
+    log: String,
+}
+
+#[derive(Args)]
+struct Token {
+    /// File with the secret.
+    #[arg(long, env = "RTCSWARM_JWT_SECRET_FILE")]
+    secret_file: PathBuf,
+    /// The user id.
+    #[arg(long)]
+    user: String,
+    /// A room that it opens; may be given more than once. `*` for any.
+    #[arg(long = "room", required = true)]
+    rooms: Vec<String>,
+    /// How long it is good for: 30s, 15m, 1h, 7d.
+    #[arg(long, default_value = "1h", value_parser = parse_duration)]
+    ttl: Duration,
+    /// Its audience.
+    #[arg(long)]
+    audience: Option<String>,
+    /// Its issuer.
+    #[arg(long)]
+    issuer: Option<String>,
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(char::is_alphabetic);
+    let number: u64 = digits.parse().map_err(|_| format!("{text} is no duration like 30s, 15m, 1h or 7d"))?;
+    let unit = match &text[digits.len()..] {
+        "s" | "" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        other => return Err(format!("{other} is no unit; s, m, h and d are")),
+    };
+    number.checked_mul(unit).map(Duration::from_secs).ok_or_else(|| format!("{text} is too long"))
+}
+
+fn read_secret(path: &PathBuf) -> Result<Vec<u8>, String> {
+    let secret = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(secret.trim_ascii().to_vec())
+}
+
+fn authenticator(serve: &Serve) -> Result<JwtAuthenticator, String> {
+    let mut jwt = JwtAuthenticator::new();
+    if let Some(path) = &serve.jwt_secret_file {
+        jwt = jwt.with_secret(&read_secret(path)?).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    if let Some(secret) = &serve.jwt_secret {
+        jwt = jwt.with_secret(secret.trim().as_bytes()).map_err(|e| format!("RTCSWARM_JWT_SECRET: {e}"))?;
+    }
+    for path in &serve.jwt_public_keys {
+        let pem = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        jwt = jwt.with_public_key(&pem).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    if !jwt.has_keys() {
+        return Err("who may join? give --jwt-secret-file FILE, --jwt-public-key FILE, or RTCSWARM_JWT_SECRET".into());
+    }
+    if let Some(audience) = &serve.jwt_audience {
+        jwt = jwt.with_audience(audience);
+    }
+    if let Some(issuer) = &serve.jwt_issuer {
+        jwt = jwt.with_issuer(issuer);
+    }
+    Ok(jwt)
+}
+
+async fn serve(serve: Serve) -> Result<(), String> {
+    let mut config = ServerConfig::new(serve.listen, authenticator(&serve)?);
+    config.tls = match (&serve.tls_cert, &serve.tls_key) {
+        (Some(certificate), Some(key)) => Some(TlsFiles { certificate: certificate.clone(), key: key.clone() }),
+        _ => None,
+    };
+    config.max_connections = serve.max_connections;
+    config.allowed_origins = serve.allowed_origins;
+    config.hub = HubConfig {
+        members_per_room: serve.max_members,
+        spares_per_member: serve.max_spares,
+        max_message_bytes: serve.max_message_bytes,
+        messages_per_second: serve.messages_per_second,
+        grace: Duration::from_secs(serve.grace),
+        ..HubConfig::default()
+    };
+    let scheme = if config.tls.is_some() { "wss" } else { "ws" };
+    let server = Server::bind(config).await.map_err(|e| e.to_string())?;
+    let address = server.local_addr().map_err(|e| e.to_string())?;
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "listening on {scheme}://{address}/").and_then(|()| stdout.flush()).map_err(|e| e.to_string())?;
+    let handle = server.handle();
+    tokio::spawn(async move {
+        stop_signal().await;
+        handle.stop();
+    });
+    server.serve().await;
+    Ok(())
+}
+
+#[cfg(unix)]
+async fn stop_signal() {
+    use tokio::signal::unix::{signal, SignalKind};
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminated => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn stop_signal() {
+    // Without it there is nothing to wait for but the end of the process.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn sign(token: &Token) -> Result<String, String> {
+    let secret = read_secret(&token.secret_file)?;
+    JwtAuthenticator::new().with_secret(&secret)?;
+    let expires = SystemTime::now() + token.ttl;
+    let expires = expires.duration_since(SystemTime::UNIX_EPOCH).map_err(|e| e.to_string())?.as_secs();
+    let any = token.rooms.iter().any(|room| room == "*");
+    let rooms = if any { serde_json::json!("*") } else { serde_json::json!(token.rooms) };
+    let mut claims = serde_json::json!({ "sub": token.user, "rooms": rooms, "exp": expires });
+    if let Some(audience) = &token.audience {
+        claims["aud"] = serde_json::json!(audience);
+    }
+    if let Some(issuer) = &token.issuer {
+        claims["iss"] = serde_json::json!(issuer);
+    }
+    let key = jsonwebtoken::EncodingKey::from_secret(&secret);
+    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).map_err(|e| e.to_string())
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Some(Command::Token(token)) => {
+            sign(&token).and_then(|token| writeln!(std::io::stdout(), "{token}").map_err(|e| e.to_string()))
+        }
+        None => {
+            let filter = tracing_subscriber::EnvFilter::try_new(&cli.serve.log);
+            match filter {
+                Ok(filter) => {
+                    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+                    tokio::runtime::Runtime::new()
+                        .map_err(|e| e.to_string())
+                        .and_then(|runtime| runtime.block_on(serve(cli.serve)))
+                }
+                Err(error) => Err(format!("--log: {error}")),
+            }
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rtcswarm-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -10,6 +10,7 @@ use super::handle::{rtcswarm, with, Taking};
 use super::status::Failure;
 use crate::swarm::{Error, Popped};
 use std::ffi::c_void;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, ThreadId};
@@ -85,9 +86,17 @@ impl Dispatcher {
             .name("rtcswarm-events".into())
             .spawn(move || {
                 crate::log::on_thread_start();
-                run(&handle, &of_thread);
+                let ran = catch_unwind(AssertUnwindSafe(|| run(&handle, &of_thread)));
+                if let Err(panic) = ran {
+                    // A bug of ours: nobody hears of events any more, so the swarm is of no use.
+                    std::mem::forget(panic);
+                    handle.swarm.close();
+                }
                 let finished = std::mem::take(&mut *of_thread.lock().unwrap_or_else(PoisonError::into_inner));
                 // The swarm's sockets and memory go first, so that a finalizer is the last thing its owner hears of.
+                if handle.freed.load(Ordering::Acquire) {
+                    handle.wait_closed();
+                }
                 drop(handle);
                 drop(finished);
             })
@@ -146,6 +155,10 @@ unsafe fn register(
 ) -> i32 {
     with(swarm, |handle| {
         let callback = callback.ok_or_else(|| Failure::invalid("the callback is NULL"))?;
+        if handle.swarm.is_started() {
+            // It would have missed events, or not, depending on which thread was faster.
+            return Err(Error::State("callbacks are set before rtcswarm_start").into());
+        }
         handle.take_by(Taking::Callback)?;
         let mut slot = handle.dispatcher();
         if slot.is_none() {
@@ -164,11 +177,11 @@ unsafe fn register(
     })
 }
 
-/// Gives every event to `callback`, on one thread that this call starts. To be called before rtcswarm_start,
-/// once; from then on rtcswarm_next_event and rtcswarm_get_fd answer RTCSWARM_ERR_BUSY, and this call does
-/// so once events are pulled. `finalizer` (may be NULL) is called with `user_data` exactly once: after
-/// RTCSWARM_EVENT_CLOSED or rtcswarm_free, when no callback will come any more. After an error status it is
-/// not called.
+/// Gives every event to `callback`, on one thread that this call starts. To be called before rtcswarm_start
+/// (RTCSWARM_ERR_STATE after that), once; from then on rtcswarm_next_event and rtcswarm_get_fd answer
+/// RTCSWARM_ERR_BUSY, and this call does so once events are pulled. `finalizer` (may be NULL) is called with
+/// `user_data` exactly once: after RTCSWARM_EVENT_CLOSED or rtcswarm_free, when no callback will come any
+/// more. After an error status it is not called. Neither may throw (C++) or jump out.
 // Safety: `swarm` is NULL or lives; the functions may be called on another thread with `user_data`.
 #[no_mangle]
 pub unsafe extern "C" fn rtcswarm_set_event_callback(

@@ -274,7 +274,8 @@ pub extern "C" fn rtcswarm_reason_name(reason: i32) -> *const c_char {
 /// Waits for the next event: at most `timeout_ms`, 0 for not at all, negative for ever. RTCSWARM_OK: `*out`
 /// is the event, to be freed by rtcswarm_event_free. RTCSWARM_TIMEOUT and RTCSWARM_WOKEN: there is none,
 /// `*out` is NULL. RTCSWARM_ERR_CLOSED: the last event was taken, or the swarm was freed. RTCSWARM_ERR_BUSY:
-/// events go to a callback. Several threads may wait; each event goes to one.
+/// events go to a callback. Several threads may wait; each event goes to one. `*out` is NULL whenever there is
+/// none.
 // Safety: `swarm` is NULL or lives; `out` is NULL or valid.
 #[no_mangle]
 pub unsafe extern "C" fn rtcswarm_next_event(
@@ -289,15 +290,16 @@ pub unsafe extern "C" fn rtcswarm_next_event(
         let timeout = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         let popped = handle.swarm.events().pop(deadline);
+        if handle.freed.load(Ordering::Acquire) {
+            // Who waited is told that it is over, even if an event came with the end, so that it does not call again.
+            // Whoever else waits is to hear of it too.
+            handle.swarm.events().wake();
+            return Err(Error::Closed.into());
+        }
         match popped {
             Popped::Event(event, at) => {
                 let event = Box::into_raw(OwnedEvent::new(event, at, handle.born));
                 give(out, event.cast::<rtcswarm_event>())
-            }
-            _ if handle.freed.load(Ordering::Acquire) => {
-                // Whoever else waits is to hear of it too.
-                handle.swarm.events().wake();
-                Err(Error::Closed.into())
             }
             Popped::TimedOut => Err(Failure::new(RTCSWARM_TIMEOUT, "")),
             Popped::Woken => Err(Failure::new(RTCSWARM_WOKEN, "")),

@@ -64,6 +64,11 @@ impl rtcswarm {
         self.dispatcher.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Until the swarm's task is gone, within its own deadline.
+    pub(super) fn wait_closed(&self) {
+        self.swarm.wait_closed(self.swarm.config().close_timeout + Duration::from_secs(1));
+    }
+
     fn forked(&self) -> bool {
         self.generation != GENERATION.load(Ordering::Relaxed)
     }
@@ -163,8 +168,9 @@ pub unsafe extern "C" fn rtcswarm_close(swarm: *mut rtcswarm) -> i32 {
 /// Frees a swarm, closing it first if that was not done. NULL is fine. No callback runs after it returns,
 /// and a call that waits in another thread ends with RTCSWARM_ERR_CLOSED. Outside of a callback it waits for
 /// a running one, and (RTCSWARM_TIMEOUT_CLOSE at most) until sockets and memory are given back. Inside a
-/// callback of the same swarm it returns at once; the rest happens when the callback has returned. In a
-/// forked child it does nothing. Events that were taken stay valid.
+/// callback of the same swarm it returns at once; the rest happens when the callback has returned. Two swarms
+/// must not free each other, each inside a callback. In a forked child it does nothing. Events that were taken
+/// stay valid.
 // Safety: NULL, or what rtcswarm_new gave, once; not used after that.
 #[no_mangle]
 pub unsafe extern "C" fn rtcswarm_free(swarm: *mut rtcswarm) {
@@ -182,8 +188,7 @@ pub unsafe extern "C" fn rtcswarm_free(swarm: *mut rtcswarm) {
             dispatcher.stop();
         }
         if !inside {
-            let patience = handle.swarm.config().close_timeout + Duration::from_secs(1);
-            handle.swarm.wait_closed(patience);
+            handle.wait_closed();
         }
     });
 }

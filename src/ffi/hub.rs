@@ -241,7 +241,8 @@ pub unsafe extern "C" fn rtcswarm_hub_shut_down(hub: *mut rtcswarm_hub) -> i32 {
 }
 
 /// Does what is due (deadlines, grace periods) and gives the milliseconds until it is to be called again at
-/// the latest, or -1 if nothing is planned. Call it after each of the calls above, too, or once a second.
+/// the latest (`next_ms` may be NULL), or -1 if nothing is planned. Call it after each of the calls above,
+/// too, or once a second.
 // Safety: `hub` is NULL or lives; `next_ms` is NULL or valid.
 #[no_mangle]
 pub unsafe extern "C" fn rtcswarm_hub_tick(hub: *mut rtcswarm_hub, next_ms: *mut i64) -> i32 {

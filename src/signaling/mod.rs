@@ -1,12 +1,126 @@
-//! stub
+//! The client's side of signaling: one WebSocket to the server, kept up.
+//!
+//! [`Signaling::start`] runs a task that connects, reconnects with back-off and full jitter, and pings, so that a dead socket is noticed. It
+//! carries text messages and does not read them; what a session begins with (`init`) is its owner's to send after
+//! [`SignalingEvent::Up`].
+
+mod tls;
+mod websocket;
+
+use crate::hub::CloseReason;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How the server is reached.
 #[derive(Debug, Clone)]
 pub struct SignalingConfig {
+    /// `ws://…` or `wss://…`.
     pub url: String,
+    /// Sent as `Authorization: Bearer …`; empty for none.
     pub token: String,
-    pub ca_file: Option<std::path::PathBuf>,
+    /// Further certificate authorities (PEM), beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// For name, TCP, TLS and the WebSocket handshake together. Default 10 s.
+    pub connect_timeout: Duration,
+    /// Between pings. Default 15 s.
+    pub ping_interval: Duration,
+    /// A server that is silent for this long after a ping is gone. Default 10 s.
+    pub pong_timeout: Duration,
+    /// Back-off between attempts: from this (default 100 ms) …
+    pub backoff_min: Duration,
+    /// … doubling up to this (default 30 s), each drawn at random from 0 to its bound.
+    pub backoff_max: Duration,
 }
+
 impl SignalingConfig {
     pub fn new(url: impl Into<String>, token: impl Into<String>) -> Self {
-        Self { url: url.into(), token: token.into(), ca_file: None }
+        Self {
+            url: url.into(),
+            token: token.into(),
+            ca_file: None,
+            connect_timeout: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(15),
+            pong_timeout: Duration::from_secs(10),
+            backoff_min: Duration::from_millis(100),
+            backoff_max: Duration::from_secs(30),
+        }
     }
+
+    /// Says what is wrong with it, if anything.
+    pub fn validate(&self) -> Result<(), String> {
+        websocket::check_url(&self.url)?;
+        if self.token.bytes().any(|byte| !(0x21..=0x7e).contains(&byte)) {
+            return Err("the token has characters that no token has".into());
+        }
+        tls::check_ca_file(self.ca_file.as_deref())
+    }
+}
+
+/// What the task tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignalingEvent {
+    /// A fresh session.
+    Up,
+    /// The session is lost, or could not be made; another attempt follows.
+    Down {
+        reason: String,
+    },
+    Message(String),
+    /// The server will not have this client, with its words; no attempt follows.
+    Refused {
+        reason: String,
+    },
+}
+
+/// Messages that wait to be sent, and events that wait to be taken.
+const QUEUE: usize = 1024;
+
+/// The two ends of the task. Dropping it ends the task at once.
+pub struct Signaling {
+    outgoing: mpsc::Sender<String>,
+    events: mpsc::Receiver<SignalingEvent>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Signaling {
+    /// Begins to connect, on `runtime`. The config was validated.
+    pub fn start(runtime: &tokio::runtime::Handle, config: SignalingConfig) -> Self {
+        let (outgoing, to_send) = mpsc::channel(QUEUE);
+        let (tell, events) = mpsc::channel(QUEUE);
+        let task = runtime.spawn(websocket::keep_up(config, to_send, tell));
+        Self { outgoing, events, task }
+    }
+
+    /// Queues a message for the present session. `false`: more wait than should, the session is as good as dead.
+    pub fn send(&self, message: String) -> bool {
+        self.outgoing.try_send(message).is_ok()
+    }
+
+    /// `None` after [`SignalingEvent::Refused`].
+    pub async fn event(&mut self) -> Option<SignalingEvent> {
+        self.events.recv().await
+    }
+
+    /// Sends what is queued, says goodbye, and ends, within `deadline`.
+    pub async fn close(mut self, deadline: Duration) {
+        let (nothing, _) = mpsc::channel(1);
+        // The task ends when there will be nothing more to send.
+        self.outgoing = nothing;
+        self.events.close();
+        // Past the deadline, dropping it is the end.
+        let _ = tokio::time::timeout(deadline, &mut self.task).await;
+    }
+}
+
+impl Drop for Signaling {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A close code that no further attempt can change.
+fn is_final(code: u16) -> bool {
+    let finals = [CloseReason::Superseded, CloseReason::BadInit, CloseReason::WrongUser, CloseReason::WrongRoom];
+    finals.iter().any(|reason| reason.code() == code)
 }

@@ -1,30 +1,47 @@
 //! Who carries the signaling messages: the application, or a WebSocket of the library's own.
 
-use super::config::Signaling;
 use super::event::{Event, SignalingState};
 use super::queue::EventQueue;
 use super::Error;
 use crate::protocol::{ClientMessage, ServerMessage};
+use crate::signaling::{Signaling as Client, SignalingConfig, SignalingEvent};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
 pub(super) enum Carrier {
     Caller,
+    /// Begins with [`Carrier::start`].
+    Configured(SignalingConfig),
+    Running {
+        client: Client,
+        /// Said `Up` and not `Down` since.
+        up: bool,
+    },
+    Over,
 }
 
 /// What the carrier says to the room.
 pub(super) enum Carried {
     Up,
-    Down,
+    /// Whether it was up before, and what state it is in now, with the reason.
+    Down {
+        was_up: bool,
+        state: SignalingState,
+        reason: String,
+    },
     Message(ServerMessage),
     Malformed(String),
-    State(SignalingState, String),
 }
 
 impl Carrier {
-    pub fn new(signaling: &Signaling) -> Result<Self, Error> {
-        let _ = signaling;
-        Ok(Self::Caller)
+    pub fn new(signaling: &super::Signaling) -> Result<Self, Error> {
+        match signaling {
+            super::Signaling::Caller => Ok(Self::Caller),
+            super::Signaling::WebSocket(config) => {
+                config.validate().map_err(Error::Invalid)?;
+                Ok(Self::Configured(config.clone()))
+            }
+        }
     }
 
     pub fn is_caller(&self) -> bool {
@@ -32,18 +49,54 @@ impl Carrier {
     }
 
     pub fn start(&mut self, runtime: &Handle) {
-        let _ = runtime;
+        if let Self::Configured(config) = self {
+            *self = Self::Running { client: Client::start(runtime, config.clone()), up: false };
+        }
     }
 
     pub fn send(&mut self, message: &ClientMessage, events: &EventQueue) {
-        events.push(Event::Signal { json: message.to_json() });
+        match self {
+            Self::Caller => events.push(Event::Signal { json: message.to_json() }),
+            // A queue that is full is a session that is dead; the task notices, and the next session makes up for it.
+            Self::Running { client, up: true } => drop(client.send(message.to_json())),
+            _ => {}
+        }
     }
 
     pub async fn next(&mut self) -> Carried {
-        std::future::pending().await
+        let Self::Running { client, up } = self else { return std::future::pending().await };
+        loop {
+            match client.event().await {
+                Some(SignalingEvent::Up) => {
+                    *up = true;
+                    return Carried::Up;
+                }
+                Some(SignalingEvent::Down { reason }) => {
+                    let was_up = std::mem::take(up);
+                    return Carried::Down { was_up, state: SignalingState::Reconnecting, reason };
+                }
+                Some(SignalingEvent::Message(json)) => match ServerMessage::parse(&json) {
+                    Ok(Some(message)) => return Carried::Message(message),
+                    Ok(None) => {}
+                    Err(error) => return Carried::Malformed(format!("from the signaling server: {error}")),
+                },
+                Some(SignalingEvent::Refused { reason }) => {
+                    let was_up = std::mem::take(up);
+                    *self = Self::Over;
+                    return Carried::Down { was_up, state: SignalingState::Refused, reason };
+                }
+                None => {
+                    *self = Self::Over;
+                    return std::future::pending().await;
+                }
+            }
+        }
     }
 
+    /// Lets what was sent arrive, within the deadline.
     pub async fn close(&mut self, deadline: Duration) {
-        let _ = deadline;
+        if let Self::Running { client, .. } = std::mem::replace(self, Self::Over) {
+            client.close(deadline).await;
+        }
     }
 }

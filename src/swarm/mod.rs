@@ -32,6 +32,8 @@ use carrier::Carrier;
 use futures_util::FutureExt;
 use mailbox::{mailbox, Letter, Mailbox, Reports};
 use peers::Peers;
+use rand::rngs::OsRng;
+use rand::TryRngCore;
 use room::Room;
 use runtime::SharedRuntime;
 use std::collections::HashMap;
@@ -87,9 +89,13 @@ impl Swarm {
         let peers = Arc::new(Peers::default());
         let (mailbox, letters) = mailbox();
         let reports = Reports { mailbox: mailbox.clone(), events: events.clone(), peers: peers.clone() };
+        // From the system and not from this thread's generator, whose state a forked child shares with its parent: both
+        // would give their connections the same ids.
+        let mut seed = [0; 32];
+        OsRng.try_fill_bytes(&mut seed).map_err(|e| Error::Io(format!("no randomness: {e}")))?;
         let driver = Driver::start(&runtime, config.driver(), Arc::new(reports))?;
         let mut room = Room {
-            mesh: Mesh::new(config.mesh(), PEER_IDS.clone(), rand::random()),
+            mesh: Mesh::new(config.mesh(), PEER_IDS.clone(), seed),
             driver: driver.clone(),
             carrier,
             letters,
@@ -142,6 +148,10 @@ impl Swarm {
         }
         self.mailbox.post(Letter::Start);
         Ok(())
+    }
+
+    pub(crate) fn is_started(&self) -> bool {
+        self.started.load(Ordering::Acquire)
     }
 
     fn running(&self) -> Result<(), Error> {

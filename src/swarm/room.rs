@@ -1,7 +1,7 @@
 //! The task that runs a swarm's mesh: feeds it what happens, does what it says.
 
 use super::carrier::{Carried, Carrier};
-use super::event::{ErrorCode, Event, Peer};
+use super::event::{ErrorCode, Event, Peer, SignalingState};
 use super::mailbox::{Letter, Letters};
 use super::peers::{OpenPeer, Peers};
 use super::queue::EventQueue;
@@ -83,15 +83,22 @@ impl Room {
     fn hear(&mut self, carried: Carried) {
         match carried {
             Carried::Up => {
+                self.tell_signaling(SignalingState::Connected, String::new());
                 self.input(Input::SignalingUp);
             }
-            Carried::Down => self.input(Input::SignalingDown),
-            Carried::Message(message) => return self.input(Input::Signal(message)),
-            Carried::Malformed(detail) => {
-                return self.events.push(Event::Error { code: ErrorCode::Protocol, detail });
+            Carried::Down { was_up, state, reason } => {
+                self.tell_signaling(state, reason);
+                if was_up {
+                    self.input(Input::SignalingDown);
+                }
             }
-            Carried::State(state, detail) => return self.events.push(Event::SignalingState { state, detail }),
+            Carried::Message(message) => self.input(Input::Signal(message)),
+            Carried::Malformed(detail) => self.events.push(Event::Error { code: ErrorCode::Protocol, detail }),
         }
+    }
+
+    fn tell_signaling(&mut self, state: SignalingState, detail: String) {
+        self.events.push(Event::SignalingState { state, detail });
     }
 
     /// Whether that was the last action.

@@ -1,0 +1,133 @@
+//! Accepting connections: TLS, deadlines, the limit on their number, and the end.
+
+use super::{Shared, TlsFiles};
+use axum::extract::ConnectInfo;
+use axum::Router;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+#[derive(Clone)]
+pub(super) struct Tls(TlsAcceptor);
+
+impl Tls {
+    pub fn load(files: &TlsFiles) -> Result<Self, String> {
+        let certificates = CertificateDer::pem_file_iter(&files.certificate)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|e| format!("{}: {e}", files.certificate.display()))?;
+        let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|e| format!("{}: {e}", files.key.display()))?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|e| e.to_string())?
+            .with_no_client_auth()
+            .with_single_cert(certificates, key)
+            .map_err(|e| format!("certificate and key: {e}"))?;
+        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+    }
+}
+
+/// Counts a connection for as long as it lives.
+struct Counted(Arc<Shared>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::AcqRel);
+        self.0.tick.notify_one();
+    }
+}
+
+/// Until the server is stopped.
+pub(super) async fn accept_all(shared: &Arc<Shared>, listener: TcpListener, tls: Option<Tls>, router: Router) {
+    let mut stopped = shared.stop.subscribe();
+    loop {
+        let (stream, remote) = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of descriptors, most likely: some will come back.
+                    tracing::warn!(%error, "a connection was not accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        };
+        let before = shared.connections.fetch_add(1, Ordering::AcqRel);
+        let counted = Counted(shared.clone());
+        if before >= shared.config.max_connections {
+            tokio::spawn(turn_away(stream, counted));
+            continue;
+        }
+        tokio::spawn(serve(shared.clone(), counted, stream, remote, tls.clone(), router.clone()));
+    }
+}
+
+/// Says why, without TLS: whoever speaks it learns as much from the end.
+async fn turn_away(mut stream: TcpStream, _counted: Counted) {
+    const ANSWER: &[u8] =
+        b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nconnection: close\r\n\
+        content-length: 76\r\n\r\n{\"error\":\"too-many-connections\",\"message\":\"the server has no room for more\"}";
+    let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(ANSWER)).await;
+}
+
+async fn serve(
+    shared: Arc<Shared>,
+    counted: Counted,
+    stream: TcpStream,
+    remote: SocketAddr,
+    tls: Option<Tls>,
+    router: Router,
+) {
+    // Signals are small and urgent.
+    let _ = stream.set_nodelay(true);
+    let Some(Tls(acceptor)) = tls else {
+        return serve_http(shared, counted, stream, remote, router).await;
+    };
+    match tokio::time::timeout(shared.config.handshake_timeout, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => serve_http(shared, counted, stream, remote, router).await,
+        Ok(Err(error)) => tracing::debug!(%remote, %error, "TLS handshake failed"),
+        Err(_) => tracing::debug!(%remote, "no TLS handshake in time"),
+    }
+}
+
+async fn serve_http<S>(shared: Arc<Shared>, counted: Counted, stream: S, remote: SocketAddr, router: Router)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    // An upgraded connection lives on in its session, and is counted as long.
+    let counted = Arc::new(counted);
+    let router =
+        router.layer(axum::Extension(ConnectInfo(remote))).layer(axum::Extension(KeepCounted(counted.clone())));
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(shared.config.handshake_timeout)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .with_upgrades();
+    if let Err(error) = connection.await {
+        tracing::debug!(%remote, %error, "a connection ended early");
+    }
+}
+
+/// Goes with a request into the session that may come of it.
+#[derive(Clone)]
+pub(super) struct KeepCounted(#[allow(dead_code)] Arc<Counted>);
+
+/// Waits for the sessions to end, for a while.
+pub(super) async fn drain(shared: &Arc<Shared>) {
+    let ended = async {
+        while shared.connections.load(Ordering::Acquire) > 0 {
+            shared.tick.notified().await;
+        }
+    };
+    // The rest is cut off when the process or the runtime ends.
+    let _ = tokio::time::timeout(shared.config.stop_timeout, ended).await;
+}

@@ -1,0 +1,287 @@
+//! The WebSocket server around a hub. It cannot be made without an [`Authenticator`], and asks it before anything else.
+//!
+//! `GET /` (or any path but `/healthz`) with a WebSocket upgrade joins; a token comes in the `Authorization` header, the query
+//! (`?token=…`) or, for browsers that would rather not have it in a URL, as a subprotocol (`rtcswarm, token.…`). Who is refused gets a status
+//! and a JSON body; who breaks a limit gets an `error` message and a close code with its name.
+
+mod auth;
+mod listener;
+mod session;
+
+pub use auth::{Admission, Authenticator, JwtAuthenticator, Knock, Refusal, MIN_SECRET_BYTES};
+
+use crate::hub::{Hub, HubConfig, Output, SessionId};
+use axum::extract::{ConnectInfo, RawQuery, State, WebSocketUpgrade};
+use axum::http::{header, HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use axum::{Extension, Json, Router};
+use listener::{KeepCounted, Tls};
+use serde_json::json;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch, Notify};
+
+/// The subprotocol that is answered to clients that offer it.
+pub const SUBPROTOCOL: &str = "rtcswarm";
+/// What the subprotocol that carries a token begins with.
+const TOKEN_SUBPROTOCOL: &str = "token.";
+
+/// Certificate chain and private key, PEM.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// Everything has a default but where to listen and who may come in.
+pub struct ServerConfig {
+    pub listen: SocketAddr,
+    pub authenticator: Arc<dyn Authenticator>,
+    pub hub: HubConfig,
+    pub tls: Option<TlsFiles>,
+    /// Connections at once, those that are not let in yet included. Default 10,000.
+    pub max_connections: usize,
+    /// Messages that may wait for a client that reads slowly. Default 1,024.
+    pub send_queue: usize,
+    /// Between pings. Default 20 s.
+    pub ping_interval: Duration,
+    /// A client that is silent for this long after a ping is gone. Default 10 s.
+    pub pong_timeout: Duration,
+    /// For the TLS handshake and the request, each. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// For clients to hang up when the server stops. Default 5 s.
+    pub stop_timeout: Duration,
+    /// Where pages may come from that connect (`https://app.example`); empty: anywhere, the token decides.
+    pub allowed_origins: Vec<String>,
+}
+
+impl ServerConfig {
+    pub fn new(listen: SocketAddr, authenticator: impl Authenticator) -> Self {
+        Self {
+            listen,
+            authenticator: Arc::new(authenticator),
+            hub: HubConfig::default(),
+            tls: None,
+            max_connections: 10_000,
+            send_queue: 1024,
+            ping_interval: Duration::from_secs(20),
+            pong_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
+            stop_timeout: Duration::from_secs(5),
+            allowed_origins: Vec::new(),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    #[error("TLS: {0}")]
+    Tls(String),
+}
+
+/// What all sessions share.
+struct Shared {
+    config: ServerConfig,
+    rooms: Mutex<Rooms>,
+    /// The hub's next deadline may have changed.
+    tick: Notify,
+    connections: AtomicUsize,
+    stop: watch::Sender<bool>,
+}
+
+struct Rooms {
+    hub: Hub,
+    sessions: HashMap<SessionId, mpsc::Sender<Output>>,
+}
+
+impl Shared {
+    /// Does something with the hub, then hands out what comes of it.
+    fn with_hub<T>(&self, call: impl FnOnce(&mut Hub, Instant) -> T) -> T {
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = call(&mut rooms.hub, Instant::now());
+        rooms.hand_out();
+        drop(rooms);
+        self.tick.notify_one();
+        result
+    }
+}
+
+impl Rooms {
+    fn hand_out(&mut self) {
+        while let Some(output) = self.hub.poll_output() {
+            let (session, last) = match &output {
+                Output::Send { session, .. } => (*session, false),
+                Output::Close { session, .. } => (*session, true),
+            };
+            let Some(queue) = self.sessions.get(&session) else { continue };
+            // A client that does not read: its session ends when its queue is dropped.
+            if queue.try_send(output).is_err() || last {
+                self.sessions.remove(&session);
+            }
+        }
+    }
+}
+
+/// A server that listens and does not serve yet.
+pub struct Server {
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    tls: Option<Tls>,
+}
+
+/// Stops a server from anywhere.
+#[derive(Clone)]
+pub struct ServerHandle(Arc<Shared>);
+
+impl ServerHandle {
+    /// No more connections are taken, every client is told to go (close code 1001), and [`Server::serve`] returns.
+    pub fn stop(&self) {
+        self.0.stop.send_replace(true);
+    }
+}
+
+impl Server {
+    /// Reads the certificate files and listens.
+    pub async fn bind(config: ServerConfig) -> Result<Self, ServerError> {
+        let tls = config.tls.as_ref().map(Tls::load).transpose().map_err(ServerError::Tls)?;
+        let listener = TcpListener::bind(config.listen).await.map_err(|e| ServerError::Listen(config.listen, e))?;
+        let rooms = Rooms { hub: Hub::new(config.hub.clone()), sessions: HashMap::new() };
+        let shared = Arc::new(Shared {
+            config,
+            rooms: Mutex::new(rooms),
+            tick: Notify::new(),
+            connections: AtomicUsize::new(0),
+            stop: watch::Sender::new(false),
+        });
+        Ok(Self { shared, listener, tls })
+    }
+
+    /// With the port that the system chose, if it was 0.
+    pub fn local_addr(&self) -> Result<SocketAddr, ServerError> {
+        self.listener.local_addr().map_err(|e| ServerError::Listen(self.shared.config.listen, e))
+    }
+
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle(self.shared.clone())
+    }
+
+    /// Serves until it is stopped.
+    pub async fn serve(self) {
+        let router = Router::new().route("/healthz", get(health)).fallback(any(knock)).with_state(self.shared.clone());
+        let ticker = tokio::spawn(tick(self.shared.clone()));
+        listener::accept_all(&self.shared, self.listener, self.tls, router).await;
+        self.shared.with_hub(|hub, _| hub.shut_down());
+        listener::drain(&self.shared).await;
+        ticker.abort();
+    }
+}
+
+/// Wakes the hub for its deadlines.
+async fn tick(shared: Arc<Shared>) {
+    loop {
+        let next = shared.rooms.lock().unwrap_or_else(PoisonError::into_inner).hub.poll_timeout();
+        let due = async {
+            match next {
+                Some(next) => tokio::time::sleep_until(next.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = due => {
+                let mut rooms = shared.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+                rooms.hub.handle_timeout(Instant::now());
+                rooms.hand_out();
+            }
+            () = shared.tick.notified() => {}
+        }
+    }
+}
+
+async fn health(State(shared): State<Arc<Shared>>) -> Response {
+    let stats = shared.rooms.lock().unwrap_or_else(PoisonError::into_inner).hub.stats();
+    let body = json!({
+        "status": "ok",
+        "version": env!("CARGO_PKG_VERSION"),
+        "rooms": stats.rooms,
+        "members": stats.members,
+        "connections": shared.connections.load(Ordering::Relaxed),
+    });
+    Json(body).into_response()
+}
+
+fn refuse(refusal: Refusal) -> Response {
+    let body = Json(json!({ "error": refusal.code, "message": refusal.message }));
+    let mut response = (refusal.status, body).into_response();
+    if refusal.status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// A client that wants to come in.
+async fn knock(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(remote): ConnectInfo<SocketAddr>,
+    Extension(counted): Extension<KeepCounted>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+) -> Response {
+    let token = find_token(&headers, query.as_deref());
+    let knock = Knock { token: token.as_deref(), headers: &headers, query: query.as_deref(), remote };
+    let admitted = check_origin(&shared.config.allowed_origins, &headers)
+        .and_then(|()| shared.config.authenticator.authenticate(knock));
+    let admission = match admitted {
+        Ok(admission) => admission,
+        Err(refusal) => {
+            tracing::info!(%remote, code = refusal.code, "refused");
+            return refuse(refusal);
+        }
+    };
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => return rejection.into_response(),
+    };
+    // The hub says what is wrong with a message that is a little too large; far larger ones are not even read.
+    let most = shared.config.hub.max_message_bytes.saturating_mul(2);
+    upgrade.protocols([SUBPROTOCOL]).max_message_size(most).max_frame_size(most).on_upgrade(move |socket| async move {
+        session::run(shared, socket, admission, remote).await;
+        // Until here it counts as a connection.
+        drop(counted);
+    })
+}
+
+fn check_origin(allowed: &[String], headers: &HeaderMap) -> Result<(), Refusal> {
+    match headers.get(header::ORIGIN).map(|origin| origin.to_str()) {
+        Some(Ok(origin)) if !allowed.is_empty() && !allowed.iter().any(|known| known == origin) => {
+            Err(Refusal::forbidden("wrong-origin", "pages of this origin may not connect"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn find_token(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    });
+    let in_query = || {
+        // The alphabet of JSON Web Tokens needs no decoding.
+        let value = query?.split('&').find_map(|pair| pair.strip_prefix("token="))?;
+        (!value.is_empty()).then(|| value.to_owned())
+    };
+    let in_protocol = || {
+        let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
+        let names = offered.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+        names.map(str::trim).find_map(|name| name.strip_prefix(TOKEN_SUBPROTOCOL)).map(str::to_owned)
+    };
+    bearer.or_else(in_query).or_else(in_protocol)
+}

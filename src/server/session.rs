@@ -1,0 +1,136 @@
+//! One client's WebSocket.
+
+use super::auth::Admission;
+use super::Shared;
+use crate::hub::{Output, SessionId};
+use axum::extract::ws::{close_code, CloseFrame, Message, WebSocket};
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::mpsc;
+
+/// For the other side to answer a close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A token's end, as close code.
+const TOKEN_EXPIRED: u16 = 4007;
+/// A message that is not text, as close code (RFC 6455, 7.4.1: 1003).
+const NOT_TEXT: u16 = close_code::UNSUPPORTED;
+
+/// Why a session ends that the hub did not end.
+enum End {
+    /// The client hung up, or is gone.
+    Gone,
+    /// It is told why.
+    Told(u16, &'static str, &'static str),
+    /// By the hub, which forgets it by itself.
+    ByHub(u16, &'static str),
+}
+
+pub(super) async fn run(shared: Arc<Shared>, mut socket: WebSocket, admission: Admission, remote: SocketAddr) {
+    let (queue, mut outgoing) = mpsc::channel(shared.config.send_queue);
+    let user_id = admission.principal.user_id.clone();
+    let session = {
+        let mut rooms = shared.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = rooms.hub.connect(Instant::now(), admission.principal);
+        rooms.sessions.insert(session, queue);
+        session
+    };
+    shared.tick.notify_one();
+    tracing::info!(%remote, user_id, session = session.0, "connected");
+    let end = converse(&shared, &mut socket, &mut outgoing, session, admission.expires).await;
+    if !matches!(end, End::ByHub(..)) {
+        shared.with_hub(|hub, now| hub.disconnect(now, session));
+        shared.rooms.lock().unwrap_or_else(PoisonError::into_inner).sessions.remove(&session);
+    }
+    let (code, reason) = match end {
+        End::Gone => (close_code::NORMAL, "bye"),
+        End::Told(code, name, words) => {
+            let error = crate::protocol::ServerMessage::Error { code: name.into(), message: words.into() };
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, socket.send(Message::text(error.to_json()))).await;
+            (code, name)
+        }
+        End::ByHub(code, name) => (code, name),
+    };
+    tracing::info!(%remote, user_id, session = session.0, code, reason, "disconnected");
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, hang_up(socket, code, reason)).await;
+}
+
+/// Closes in good order, and waits for the other side to do so.
+async fn hang_up(mut socket: WebSocket, code: u16, reason: &'static str) {
+    if socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await.is_ok() {
+        while let Some(Ok(_)) = socket.recv().await {}
+    }
+}
+
+async fn converse(
+    shared: &Arc<Shared>,
+    socket: &mut WebSocket,
+    outgoing: &mut mpsc::Receiver<Output>,
+    session: SessionId,
+    expires: Option<SystemTime>,
+) -> End {
+    let config = &shared.config;
+    let mut heard = Instant::now();
+    let mut pinged: Option<Instant> = None;
+    let lifetime = expires.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
+    let expiry = async {
+        match lifetime {
+            Some(lifetime) => tokio::time::sleep(lifetime).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(expiry);
+    loop {
+        let due = match pinged {
+            Some(pinged) => pinged + config.pong_timeout,
+            None => heard + config.ping_interval,
+        };
+        tokio::select! {
+            message = socket.recv() => {
+                heard = Instant::now();
+                pinged = None;
+                match message {
+                    Some(Ok(Message::Text(text))) => {
+                        shared.with_hub(|hub, now| hub.receive(now, session, text.as_str()));
+                    }
+                    Some(Ok(Message::Binary(_))) => {
+                        return End::Told(NOT_TEXT, "not-text", "signaling messages are text");
+                    }
+                    Some(Ok(Message::Close(_))) | None => return End::Gone,
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => {
+                        tracing::debug!(session = session.0, %error, "a session broke");
+                        return if error.to_string().contains("too long") {
+                            End::Told(close_code::SIZE, "message-too-large", "the message is far larger than allowed")
+                        } else {
+                            End::Gone
+                        };
+                    }
+                }
+            }
+            output = outgoing.recv() => match output {
+                Some(Output::Send { message, .. }) => {
+                    let sending = socket.send(Message::text(message.to_json()));
+                    match tokio::time::timeout(config.pong_timeout, sending).await {
+                        Ok(Ok(())) => {}
+                        _ => return End::Gone,
+                    }
+                }
+                Some(Output::Close { reason, .. }) => return End::ByHub(reason.code(), reason.name()),
+                // The queue was full.
+                None => return End::Told(close_code::POLICY, "too-slow", "you do not read what is sent to you"),
+            },
+            () = tokio::time::sleep_until(due.into()) => {
+                if pinged.is_some() {
+                    return End::Gone;
+                }
+                pinged = Some(Instant::now());
+                let ping = socket.send(Message::Ping(Vec::new().into()));
+                if !matches!(tokio::time::timeout(config.pong_timeout, ping).await, Ok(Ok(()))) {
+                    return End::Gone;
+                }
+            }
+            () = &mut expiry => return End::Told(TOKEN_EXPIRED, "token-expired", "the token has expired"),
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The task that keeps the WebSocket.
+
+use super::{is_final, tls, SignalingConfig, SignalingEvent};
+use futures_util::{SinkExt, StreamExt};
+use rand::Rng;
+use rustls_pki_types::ServerName;
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::http::header::AUTHORIZATION;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, Uri};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::WebSocketStream;
+
+/// A session that lived this long was a good one: the next attempt comes soon.
+const GOOD_SESSION: Duration = Duration::from_secs(10);
+/// A room's worth of spare offers comes in messages of their own; one is never this large.
+const MAX_MESSAGE: usize = 1 << 20;
+
+/// How an attempt or a session ended.
+enum End {
+    /// The owner is done.
+    Done,
+    Lost(String),
+    Refused(String),
+}
+
+trait Transport: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send {}
+impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send> Transport for T {}
+
+type Socket = WebSocketStream<Box<dyn Transport>>;
+
+pub(super) fn check_url(url: &str) -> Result<(), String> {
+    parse_url(url).map(|_| ())
+}
+
+struct Target {
+    tls: bool,
+    host: String,
+    port: u16,
+}
+
+fn parse_url(url: &str) -> Result<Target, String> {
+    let uri: Uri = url.parse().map_err(|e| format!("{url}: {e}"))?;
+    let tls = match uri.scheme_str() {
+        Some("ws") => false,
+        Some("wss") => true,
+        _ => return Err(format!("{url} begins with neither ws:// nor wss://")),
+    };
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    if host.is_empty() {
+        return Err(format!("{url} has no host"));
+    }
+    let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
+    Ok(Target { tls, host, port })
+}
+
+/// Until the owner is done or the server refuses.
+pub(super) async fn keep_up(
+    config: SignalingConfig,
+    mut to_send: mpsc::Receiver<String>,
+    tell: mpsc::Sender<SignalingEvent>,
+) {
+    let mut backoff = config.backoff_min;
+    loop {
+        let began = Instant::now();
+        let end = match connect(&config).await {
+            Ok(socket) => {
+                // What waited for the session before this one is of no use in a new one.
+                while to_send.try_recv().is_ok() {}
+                if tell.send(SignalingEvent::Up).await.is_err() {
+                    return;
+                }
+                serve(&config, socket, &mut to_send, &tell).await
+            }
+            Err(end) => end,
+        };
+        let event = match end {
+            End::Done => return,
+            End::Lost(reason) => SignalingEvent::Down { reason },
+            End::Refused(reason) => {
+                // The owner may be gone as well.
+                let _ = tell.send(SignalingEvent::Refused { reason }).await;
+                return;
+            }
+        };
+        tracing::info!(?event, "signaling is down");
+        if tell.send(event).await.is_err() || to_send.is_closed() {
+            return;
+        }
+        if began.elapsed() > GOOD_SESSION {
+            backoff = config.backoff_min;
+        }
+        let pause = rand::rng().random_range(Duration::ZERO..=backoff);
+        backoff = (backoff * 2).min(config.backoff_max);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = drained(&mut to_send) => return,
+        }
+    }
+}
+
+/// When the owner has nothing more to say, ever.
+async fn drained(to_send: &mut mpsc::Receiver<String>) {
+    while to_send.recv().await.is_some() {}
+}
+
+async fn connect(config: &SignalingConfig) -> Result<Socket, End> {
+    match tokio::time::timeout(config.connect_timeout, try_connect(config)).await {
+        Ok(result) => result,
+        Err(_) => Err(End::Lost("no connection in time".into())),
+    }
+}
+
+async fn try_connect(config: &SignalingConfig) -> Result<Socket, End> {
+    let lost = |what: &str, error: &dyn std::fmt::Display| End::Lost(format!("{what}: {error}"));
+    let target = parse_url(&config.url).map_err(End::Refused)?;
+    let tcp = TcpStream::connect((target.host.as_str(), target.port)).await.map_err(|e| lost("no connection", &e))?;
+    // Signals are small and urgent.
+    let _ = tcp.set_nodelay(true);
+    let transport: Box<dyn Transport> = if target.tls {
+        let tls = tls::client_config(config.ca_file.as_deref()).map_err(End::Refused)?;
+        let name = ServerName::try_from(target.host).map_err(|e| End::Refused(e.to_string()))?;
+        let connector = tokio_rustls::TlsConnector::from(tls);
+        Box::new(connector.connect(name, tcp).await.map_err(|e| lost("TLS", &e))?)
+    } else {
+        Box::new(tcp)
+    };
+    let request = request(config).map_err(End::Refused)?;
+    let limits = WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
+    match tokio_tungstenite::client_async_with_config(request, transport, Some(limits)).await {
+        Ok((socket, _)) => Ok(socket),
+        Err(Error::Http(response)) => {
+            let status = response.status();
+            let words = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+            let text = format!("the server answered {status}: {}", words.chars().take(300).collect::<String>());
+            // What is wrong with the token or the request stays wrong; the rest may pass.
+            let passing = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+            Err(if passing { End::Lost(text) } else { End::Refused(text) })
+        }
+        Err(error) => Err(lost("handshake", &error)),
+    }
+}
+
+fn request(config: &SignalingConfig) -> Result<Request, String> {
+    let mut request = config.url.as_str().into_client_request().map_err(|e| e.to_string())?;
+    if !config.token.is_empty() {
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", config.token))
+            .map_err(|_| "the token is not one".to_owned())?;
+        value.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, value);
+    }
+    Ok(request)
+}
+
+async fn serve(
+    config: &SignalingConfig,
+    mut socket: Socket,
+    to_send: &mut mpsc::Receiver<String>,
+    tell: &mpsc::Sender<SignalingEvent>,
+) -> End {
+    let mut heard = Instant::now();
+    let mut pinged: Option<Instant> = None;
+    loop {
+        let due = match pinged {
+            Some(pinged) => pinged + config.pong_timeout,
+            None => heard + config.ping_interval,
+        };
+        tokio::select! {
+            message = socket.next() => match message {
+                Some(Ok(message)) => {
+                    heard = Instant::now();
+                    pinged = None;
+                    match message {
+                        Message::Text(text) => {
+                            if tell.send(SignalingEvent::Message(text.as_str().to_owned())).await.is_err() {
+                                return End::Done;
+                            }
+                        }
+                        Message::Close(frame) => return closed(frame),
+                        _ => {}
+                    }
+                }
+                Some(Err(error)) => return End::Lost(error.to_string()),
+                None => return End::Lost("the server hung up".into()),
+            },
+            message = to_send.recv() => {
+                let Some(message) = message else {
+                    return goodbye(config, socket).await;
+                };
+                let sending = socket.send(Message::text(message));
+                match tokio::time::timeout(config.pong_timeout, sending).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => return End::Lost(error.to_string()),
+                    Err(_) => return End::Lost("the server takes nothing".into()),
+                }
+            }
+            () = tokio::time::sleep_until(due.into()) => {
+                if pinged.is_some() {
+                    return End::Lost("the server does not answer".into());
+                }
+                pinged = Some(Instant::now());
+                if let Err(error) = socket.send(Message::Ping(Vec::new().into())).await {
+                    return End::Lost(error.to_string());
+                }
+            }
+        }
+    }
+}
+
+fn closed(frame: Option<CloseFrame>) -> End {
+    let Some(frame) = frame else { return End::Lost("the server closed the session".into()) };
+    let code = u16::from(frame.code);
+    let text = format!("the server closed the session: {} ({code})", frame.reason);
+    if is_final(code) {
+        End::Refused(text)
+    } else {
+        End::Lost(text)
+    }
+}
+
+/// Closes in good order: what was sent before has arrived when the server answers.
+async fn goodbye(config: &SignalingConfig, mut socket: Socket) -> End {
+    let frame = CloseFrame { code: CloseCode::Normal, reason: "left".into() };
+    let closing = async {
+        socket.close(Some(frame)).await?;
+        while let Some(message) = socket.next().await {
+            message?;
+        }
+        Ok::<(), Error>(())
+    };
+    // It is over either way.
+    let _ = tokio::time::timeout(config.pong_timeout, closing).await;
+    End::Done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_checked() {
+        assert!(check_url("ws://localhost:1/x").is_ok());
+        assert!(check_url("wss://[::1]").is_ok());
+        for url in ["http://a", "localhost", "ws://", "", "wss:///x"] {
+            assert!(check_url(url).is_err(), "{url}");
+        }
+        assert_eq!(parse_url("wss://[::1]/").map(|t| (t.host, t.port)), Ok(("::1".into(), 443)));
+    }
+}
