@@ -1,0 +1,77 @@
+# rtcswarm: `make demo` shows it, `make test` proves it. Each does the set-up that it needs, and says in one line what the machine lacks.
+
+CARGO ?= cargo
+CC ?= cc
+CXX ?= c++
+PYTHON ?= python3
+BUILD ?= build
+RELEASE := target/release
+# Tools of the tests' own (ruff, mypy, pytest, websockets) go here, not into the system.
+VENV ?= $(BUILD)/venv
+WARNINGS := -Wall -Wextra -Wpedantic -Werror
+
+UNAME := $(shell uname -s)
+SHARED := librtcswarm.$(if $(filter Darwin,$(UNAME)),dylib,so)
+LINK := -L$(RELEASE) -lrtcswarm -Wl,-rpath,$(CURDIR)/$(RELEASE)
+
+.PHONY: build examples demo test lint bench header fuzz clean
+.DEFAULT_GOAL := build
+
+# $(call need,command,what to do about it)
+need = command -v $(1) >/dev/null || { echo "make: $(1) is missing: $(2)" >&2; exit 1; }
+
+build:
+	@$(call need,$(CARGO),install Rust 1.85 or newer)
+	$(CARGO) build --release --quiet
+	@ln -sf $(SHARED) $(RELEASE)/$(SHARED).0.1
+
+examples: build
+	@$(call need,$(CC),install a C compiler)
+	@$(call need,$(CXX),install a C++17 compiler)
+	@mkdir -p $(BUILD)
+	$(CC) -std=c99 -O2 $(WARNINGS) -Iinclude examples/chat.c -o $(BUILD)/chat-c $(LINK)
+	$(CC) -std=c99 -O2 $(WARNINGS) -Iinclude examples/callbacks.c -o $(BUILD)/callbacks $(LINK)
+	$(CXX) -std=c++17 -O2 $(WARNINGS) -Iinclude -Ibindings/c examples/chat.cpp -o $(BUILD)/chat-cpp $(LINK)
+
+# HOLD=1 stays up and says how to join.
+demo: examples
+	@$(call need,$(PYTHON),install Python 3.9 or newer)
+	@$(PYTHON) scripts/demo.py --target $(RELEASE) --build $(BUILD) $(if $(HOLD),--hold)
+
+# The header is made from src/ffi; tests/header.rs holds it to that.
+header:
+	RTCSWARM_BLESS=1 $(CARGO) test --quiet --test header
+
+test: lint
+	scripts/test.sh
+
+lint: $(VENV)/ready
+	$(CARGO) fmt --check
+	$(CARGO) clippy --quiet --all-targets -- -D warnings
+	$(VENV)/bin/ruff check --quiet bindings/python examples scripts
+	$(VENV)/bin/ruff format --quiet --check bindings/python examples scripts
+
+$(VENV)/ready: bindings/python/requirements-test.txt
+	@$(call need,$(PYTHON),install Python 3.9 or newer)
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+# Beside libdatachannel, which this builds: needs cmake and a C++ compiler. BENCH=--quick for a short run.
+bench: build
+	@$(call need,cmake,it builds the rival)
+	$(CARGO) build --release --quiet --manifest-path benches/Cargo.toml
+	benches/target/release/rtcswarm-bench $(BENCH)
+
+# Each target for SECONDS (default 60); needs cargo-fuzz and a nightly toolchain.
+SECONDS ?= 60
+fuzz:
+	@$(call need,cargo-fuzz,cargo install cargo-fuzz)
+	for target in dispatch hub control swarm; do \
+		$(CARGO) +nightly fuzz run $$target -- -max_total_time=$(SECONDS) || exit 1; done
+
+include scripts/install.mk
+
+clean:
+	$(CARGO) clean
+	rm -rf $(BUILD)
