@@ -14,7 +14,7 @@ int main() try {
         const auto event = swarm.next_event(std::chrono::seconds(10));
         if (!event) return 1;
         event->visit(rs::overloaded{
-            [&](const rs::PeerOpen &open) { swarm.send_text(open.peer, "hello"); },
+            [&](const rs::PeerOpen &open) { (void)swarm.send_text(open.peer, "hello"); },
             [&](const rs::Text &text) {
                 std::cout << text.user_id << " says " << text.text << std::endl;
                 greetings++;

@@ -74,7 +74,9 @@ def main() -> int:
                 heard = process.communicate(timeout=60)[0].split("\n")
                 expected = sorted(f"{other} says hello" for other in commands if other != user)
                 if process.returncode != 0 or sorted(filter(None, heard)) != expected:
-                    raise SystemExit(f"readme: the {user} example ended with {process.returncode}, having heard {heard}")
+                    raise SystemExit(
+                        f"readme: the {user} example ended with {process.returncode}, having heard {heard}"
+                    )
                 print(f"ok readme: {user}")
         finally:
             server.terminate()
