@@ -197,10 +197,9 @@ fn keys_that_are_none_are_refused_with_the_reason() {
 #[tokio::test]
 async fn an_authenticator_of_the_callers_own_decides() {
     let own = |knock: Knock<'_>| match knock.token {
-        Some(user_id) if user_id != "mallory" => Ok(Admission {
-            principal: Principal { user_id: user_id.into(), rooms: Rooms::Any },
-            expires: None,
-        }),
+        Some(user_id) if user_id != "mallory" => {
+            Ok(Admission { principal: Principal { user_id: user_id.into(), rooms: Rooms::Any }, expires: None })
+        }
         Some(_) => Err(Refusal::forbidden("not-you", "you may not")),
         None => Err(Refusal::unauthorized("who", "say who you are")),
     };
@@ -331,7 +330,9 @@ async fn too_many_messages_end_the_session() {
     for number in 0..20 {
         // The end may come in between.
         let message = ClientMessage::Candidate { id: "c1".into(), candidate: None };
-        if soon("room", futures_util::SinkExt::send(&mut client.socket, Message::text(message.to_json()))).await.is_err()
+        if soon("room", futures_util::SinkExt::send(&mut client.socket, Message::text(message.to_json())))
+            .await
+            .is_err()
         {
             assert!(number > 5);
             break;
@@ -498,8 +499,10 @@ async fn two_clients_are_paired_and_relayed() {
     assert_eq!(ada.hear_error().await, "second-init");
 
     let mut bo = Client::join(server.address, "bo", "room").await;
-    let signals =
-        vec![SessionSignal::Offer { sdp: "ada's offer".into() }, SessionSignal::Candidate { candidate: candidate.clone() }];
+    let signals = vec![
+        SessionSignal::Offer { sdp: "ada's offer".into() },
+        SessionSignal::Candidate { candidate: candidate.clone() },
+    ];
     assert_eq!(bo.hear().await, ServerMessage::Accept { id: "c1".into(), user_id: "ada".into(), signals });
     assert_eq!(ada.hear().await, ServerMessage::OfferAccepted { id: "c1".into(), user_id: "bo".into() });
     assert_eq!(ada.hear().await, ServerMessage::OfferRequest);
