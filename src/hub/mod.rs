@@ -273,7 +273,7 @@ impl Hub {
                 Some((_, Due::Grace { room, user_id })) => {
                     // Someone who came back in time has a session again.
                     if self.rooms.get(&room).is_some_and(|room| room.is_lost(&user_id)) {
-                        self.leave(&room, &user_id);
+                        self.remove(&room, &user_id, Room::give_up);
                     }
                 }
                 Some((_, Due::Spares { room })) => {
@@ -318,7 +318,7 @@ impl Hub {
         self.due.remove(&(client.init_due, Due::Init(session)));
         let Some(room) = client.room else { return };
         if reason == CloseReason::Left {
-            self.leave(&room, &client.principal.user_id);
+            self.remove(&room, &client.principal.user_id, Room::remove);
         } else {
             // Thrown out for its manners: its links to the others may be as good as ever.
             self.lose(now, session, room, client.principal.user_id);
@@ -337,9 +337,9 @@ impl Hub {
     }
 
     /// A member is gone for good: the other ends of its links are told.
-    fn leave(&mut self, name: &str, user_id: &str) {
+    fn remove(&mut self, name: &str, user_id: &str, how: fn(&mut Room, &str) -> Messages) {
         let Some(room) = self.rooms.get_mut(name) else { return };
-        let messages = room.remove(user_id);
+        let messages = how(room, user_id);
         if room.is_empty() {
             if let Some(at) = room.watched {
                 self.due.remove(&(at, Due::Spares { room: name.to_owned() }));

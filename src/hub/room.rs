@@ -16,8 +16,8 @@ pub(super) struct Room {
     links: HashMap<ConnectionId, (String, String)>,
     /// Whose spare an id is.
     spare_owners: HashMap<ConnectionId, String>,
-    /// Connections of an earlier server that one end has named in its `init`. When the other end names it too it is a link: so
-    /// a mesh outlives its server. Ids are not to be guessed, so who names one is an end of it.
+    /// Connections that one end is known to have: it named them in its `init`, or the other end was given up. When the other end
+    /// names one too it is a link. So a mesh outlives its server. Ids are not to be guessed: who names one is an end of it.
     claims: HashMap<ConnectionId, String>,
     /// When the hub looks for old spares next.
     pub watched: Option<Instant>,
@@ -36,8 +36,12 @@ struct Member {
     /// Offers that were asked for on behalf of waiters who are gone: the next ones taken need no replacement.
     surplus: usize,
     links: BTreeSet<ConnectionId>,
-    claims: Vec<ConnectionId>,
+    /// Oldest first.
+    claims: VecDeque<ConnectionId>,
 }
+
+/// Claims of one member. A JS member never says that a connection is no more.
+const MAX_CLAIMS: usize = 1024;
 
 /// An offer nobody has taken yet, with the candidates that came after it.
 struct Chunk {
@@ -101,8 +105,10 @@ impl Room {
         if self.links.contains_key(id) || self.spare_owners.contains_key(id) || !is_proper(id) {
             return;
         }
-        match self.claims.remove(id) {
+        match self.claims.get(id).cloned() {
+            Some(other) if other == user_id => {}
             Some(other) => {
+                self.claims.remove(id);
                 if let Some(member) = self.members.get_mut(&other) {
                     member.claims.retain(|claim| claim != id);
                 }
@@ -110,8 +116,11 @@ impl Room {
             }
             None => {
                 let Some(member) = self.members.get_mut(user_id) else { return };
-                member.claims.push(id.clone());
+                member.claims.push_back(id.clone());
                 self.claims.insert(id.clone(), user_id.to_owned());
+                if member.claims.len() > MAX_CLAIMS {
+                    member.claims.pop_front().map(|oldest| self.claims.remove(&oldest));
+                }
             }
         }
     }
@@ -132,7 +141,7 @@ impl Room {
         }
     }
 
-    /// Removes a member; the other ends of its links are told.
+    /// Removes a member that left; the other ends of its links are told.
     pub fn remove(&mut self, user_id: &str) -> Messages {
         self.withdraw(user_id);
         self.forget_claims(user_id);
@@ -141,6 +150,22 @@ impl Room {
         let told = links.into_iter().filter_map(|id| self.unlink(id, user_id)).collect();
         self.members.remove(user_id);
         told
+    }
+
+    /// Removes a member that did not come back in time. Its links may be well all the same: if it comes back later and names
+    /// them, they are links again.
+    pub fn give_up(&mut self, user_id: &str) -> Messages {
+        let links = self.members.get(user_id).into_iter().flat_map(|member| &member.links);
+        let ends = links.filter_map(|id| {
+            let (one, other) = self.links.get(id)?;
+            Some((id.clone(), if one == user_id { other.clone() } else { one.clone() }))
+        });
+        let ends: Vec<_> = ends.collect();
+        let messages = self.remove(user_id);
+        for (id, other) in ends {
+            self.claim(&other, &id);
+        }
+        messages
     }
 
     /// A connection failed at this end, and the two are paired anew; or a spare is withdrawn.

@@ -33,7 +33,7 @@ fn build(seed: u64) -> World {
     let mut random = random(seed);
     let hub = HubConfig {
         spares_per_member: 8,
-        spare_ttl: SECOND * random.random_range(5..100),
+        spare_ttl: SECOND * random.random_range(20..100),
         grace: SECOND * random.random_range(1..10),
         ..HubConfig::default()
     };
