@@ -19,8 +19,8 @@ pub enum Cell {
     Bulk(usize),
     /// There and back, messages of so many bytes.
     Ping(usize),
-    /// So many peers in one process, each connected to each.
-    Mesh(usize),
+    /// So many peers in one process, each connected to each; how large a message may be, if not as by default.
+    Mesh(usize, Option<usize>),
     /// What a call costs, with messages of so many bytes.
     Calls(usize),
     /// So many rounds of connecting and closing.
@@ -32,7 +32,7 @@ impl Cell {
     pub fn patience(self) -> Duration {
         Duration::from_secs(match self {
             Self::Connect | Self::Bulk(_) | Self::Ping(_) | Self::Calls(_) => 120,
-            Self::Mesh(_) => 240,
+            Self::Mesh(..) => 240,
             Self::Churn(_) => 600,
         })
     }
@@ -43,7 +43,8 @@ impl Cell {
             Self::Connect => String::new(),
             Self::Bulk(size) | Self::Ping(size) | Self::Calls(size) if size < 1024 => format!("{size} B"),
             Self::Bulk(size) | Self::Ping(size) | Self::Calls(size) => format!("{} KiB", size >> 10),
-            Self::Mesh(size) => format!("{size} peers"),
+            Self::Mesh(size, None) => format!("{size} peers"),
+            Self::Mesh(size, Some(limit)) => format!("{size} peers, messages to {} KiB", limit >> 10),
             Self::Churn(rounds) => format!("{rounds} rounds"),
         }
     }
@@ -53,7 +54,7 @@ impl Cell {
             Self::Connect => connect(engine, if quick { 5 } else { 25 }),
             Self::Bulk(size) => bulk(engine, size, Duration::from_secs(if quick { 1 } else { 4 })),
             Self::Ping(size) => ping(engine, size, if quick { 1000 } else { 5000 }),
-            Self::Mesh(size) => mesh(engine, size, Duration::from_secs(if quick { 2 } else { 5 })),
+            Self::Mesh(size, limit) => mesh(engine, size, limit, Duration::from_secs(if quick { 2 } else { 5 })),
             Self::Calls(size) => calls(engine, size),
             Self::Churn(rounds) => churn(engine, rounds),
         }
@@ -165,12 +166,12 @@ fn ping(engine: &impl Engine, size: usize, count: usize) -> Result<Figures> {
     ]))
 }
 
-fn mesh(engine: &impl Engine, size: usize, idle: Duration) -> Result<Figures> {
+fn mesh(engine: &impl Engine, size: usize, limit: Option<usize>, idle: Duration) -> Result<Figures> {
     warm_up(engine, 1)?;
     std::thread::sleep(Duration::from_millis(500));
     let before = Footprint::trimmed();
     let (start, cpu) = (Instant::now(), measure::cpu());
-    let mesh = engine.mesh(size, start + Cell::Mesh(size).patience() / 2)?;
+    let mesh = engine.mesh(size, limit, start + Cell::Mesh(size, limit).patience() / 2)?;
     let (wall, cpu) = (start.elapsed(), measure::cpu() - cpu);
     // Spare offers, last acknowledgements, timers of the handshakes.
     std::thread::sleep(Duration::from_secs(3));
@@ -312,23 +313,30 @@ fn stall(pair: &impl Pair, data: &[u8]) -> Result<usize> {
     Ok(sent)
 }
 
-/// Growth is counted from a tenth of the rounds on, when every pool and arena has its size.
+/// Growth is from the lowest sample of the first half to the lowest of the second: what the allocator's arenas hold back
+/// goes up and down by a few MiB with the threads that come and go.
 fn churn(engine: &impl Engine, rounds: usize) -> Result<Figures> {
-    let first = rounds / 10;
-    warm_up(engine, first)?;
-    std::thread::sleep(Duration::from_millis(500));
-    let (before, start, cpu) = (Footprint::trimmed(), Instant::now(), measure::cpu());
-    warm_up(engine, rounds - first)?;
-    let (wall, cpu) = (start.elapsed(), measure::cpu() - cpu);
-    std::thread::sleep(Duration::from_millis(500));
-    let after = Footprint::trimmed();
-    let counted = (rounds - first) as f64;
-    Ok(figures([
-        ("ms/round", millis(wall) / counted),
-        ("CPU ms/round", millis(cpu) / counted),
-        ("heap growth KiB", after.heap_kib - before.heap_kib),
-        ("RSS growth KiB", after.rss_kib - before.rss_kib),
-        ("descriptors growth", after.descriptors - before.descriptors),
-        ("threads growth", after.threads - before.threads),
-    ]))
+    const SAMPLES: usize = 10;
+    let (start, cpu) = (Instant::now(), measure::cpu());
+    let mut samples = Vec::new();
+    let mut resting = Duration::ZERO;
+    for _ in 0..SAMPLES {
+        warm_up(engine, rounds / SAMPLES)?;
+        std::thread::sleep(Duration::from_millis(300));
+        resting += Duration::from_millis(300);
+        samples.push(Footprint::trimmed());
+    }
+    let (wall, cpu) = (start.elapsed() - resting, measure::cpu() - cpu);
+    let mut figures =
+        figures([("ms/round", millis(wall) / rounds as f64), ("CPU ms/round", millis(cpu) / rounds as f64)]);
+    let (first, second) = samples.split_at(SAMPLES / 2);
+    for (index, (name, _)) in Footprint::now().named().into_iter().enumerate() {
+        let value = |sample: &Footprint| sample.named()[index].1;
+        let lowest = |samples: &[Footprint]| samples.iter().map(value).fold(f64::INFINITY, f64::min);
+        figures.insert(format!("{name} growth"), lowest(second) - lowest(first));
+        for (number, sample) in samples.iter().enumerate() {
+            figures.insert(format!("{name} after {}", (number + 1) * rounds / SAMPLES), value(sample));
+        }
+    }
+    Ok(figures)
 }

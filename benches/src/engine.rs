@@ -27,8 +27,9 @@ pub trait Engine {
     /// [`Pair::take`] is to be used.
     fn connect(&self, a: Arc<Sink>, b: Option<Arc<Sink>>) -> Result<Self::Pair>;
 
-    /// `size` peers, each connected to each, open at both ends.
-    fn mesh(&self, size: usize, deadline: Instant) -> Result<Self::Mesh>;
+    /// `size` peers, each connected to each, open at both ends. `max_message` is the largest message that they take, if
+    /// not the library's default.
+    fn mesh(&self, size: usize, max_message: Option<usize>, deadline: Instant) -> Result<Self::Mesh>;
 }
 
 pub trait Pair: Sync {

@@ -80,9 +80,12 @@ fn main() -> Result<()> {
                 plan.extend(sizes.into_iter().map(|size| (Cell::Bulk(size), both)));
             }
             "ping" => plan.extend([64, 1024].map(|size| (Cell::Ping(size), both))),
-            "mesh" => plan.extend(sizes(&[10, 20, 40], &[10]).into_iter().map(|size| (Cell::Mesh(size), both))),
+            "mesh" => {
+                plan.extend(sizes(&[10, 20, 40], &[10]).into_iter().map(|size| (Cell::Mesh(size, None), both)));
+                plan.extend(sizes(&[40], &[]).into_iter().map(|size| (Cell::Mesh(size, Some(64 << 10)), both)));
+            }
             "calls" => plan.extend([64, 16 << 10].map(|size| (Cell::Calls(size), both))),
-            "room" => plan.extend(sizes(&[100], &[]).into_iter().map(|size| (Cell::Mesh(size), ours))),
+            "room" => plan.extend(sizes(&[100], &[]).into_iter().map(|size| (Cell::Mesh(size, None), ours))),
             _ => plan.push((Cell::Churn(if quick { 100 } else { 1000 }), ours)),
         }
     }

@@ -38,6 +38,15 @@ impl Footprint {
         }
     }
 
+    pub fn named(&self) -> [(&'static str, f64); 4] {
+        [
+            ("RSS KiB", self.rss_kib),
+            ("heap KiB", self.heap_kib),
+            ("descriptors", self.descriptors),
+            ("threads", self.threads),
+        ]
+    }
+
     /// The same after the allocator gave back to the system what it keeps for later.
     pub fn trimmed() -> Self {
         // SAFETY: may be called at any time.

@@ -49,15 +49,15 @@ impl Engine for Ours {
 
     fn connect(&self, a: Arc<Sink>, b: Option<Arc<Sink>>) -> Result<OurPair> {
         let unread = b.is_none();
-        let mut room = Room::open(&self.library, vec![Some(a), b], Instant::now() + PATIENCE)?;
+        let mut room = Room::open(&self.library, Some(MAX_MESSAGE), vec![Some(a), b], Instant::now() + PATIENCE)?;
         if unread {
             room.stop_taking(1)?;
         }
         Ok(OurPair { a: room.members[0].clone(), b: room.members[1].clone(), room })
     }
 
-    fn mesh(&self, size: usize, deadline: Instant) -> Result<Room> {
-        Room::open(&self.library, vec![None; size], deadline)
+    fn mesh(&self, size: usize, max_message: Option<usize>, deadline: Instant) -> Result<Room> {
+        Room::open(&self.library, max_message, vec![None; size], deadline)
     }
 }
 
@@ -71,12 +71,17 @@ pub struct Room {
 
 impl Room {
     /// All join at once; gives them when each is open to each.
-    fn open(library: &Arc<Library>, sinks: Vec<Option<Arc<Sink>>>, deadline: Instant) -> Result<Self> {
+    fn open(
+        library: &Arc<Library>,
+        max_message: Option<usize>,
+        sinks: Vec<Option<Arc<Sink>>>,
+        deadline: Instant,
+    ) -> Result<Self> {
         let count = sinks.len();
         let carrier = Arc::new(Carrier::new(library)?);
         let mut room = Self { members: Vec::new(), takers: Vec::new(), carrier, tally: Arc::default() };
         for (number, sink) in sinks.into_iter().enumerate() {
-            room.join(&format!("peer-{number}"), sink)?;
+            room.join(&format!("peer-{number}"), max_message, sink)?;
         }
         for member in &room.members {
             // SAFETY: a swarm that lives.
@@ -86,9 +91,9 @@ impl Room {
         Ok(room)
     }
 
-    fn join(&mut self, user_id: &str, sink: Option<Arc<Sink>>) -> Result<()> {
+    fn join(&mut self, user_id: &str, max_message: Option<usize>, sink: Option<Arc<Sink>>) -> Result<()> {
         let user_id = CString::new(user_id)?;
-        let member = Member::new(&self.carrier, &user_id, sink, &self.tally)?;
+        let member = Member::new(&self.carrier, &user_id, max_message, sink, &self.tally)?;
         self.members.push(member.clone());
         lock(&self.carrier.members).insert(member.session, member.clone());
         let carrier = self.carrier.clone();
@@ -155,7 +160,13 @@ impl Drop for Member {
 }
 
 impl Member {
-    fn new(carrier: &Carrier, user_id: &CStr, sink: Option<Arc<Sink>>, tally: &Arc<Tally>) -> Result<Arc<Self>> {
+    fn new(
+        carrier: &Carrier,
+        user_id: &CStr,
+        max_message: Option<usize>,
+        sink: Option<Arc<Sink>>,
+        tally: &Arc<Tally>,
+    ) -> Result<Arc<Self>> {
         let library = carrier.library.clone();
         let mut session = 0;
         // SAFETY: the hub lives; no rooms are given.
@@ -165,7 +176,9 @@ impl Member {
         config.set(|library, config| unsafe { library.rtcswarm_config_set_room(config, c"bench".as_ptr()) })?;
         config.set(|library, config| unsafe { library.rtcswarm_config_set_user_id(config, user_id.as_ptr()) })?;
         config.set(|library, config| unsafe { library.rtcswarm_config_add_bind_address(config, LOOPBACK.as_ptr()) })?;
-        config.set(|library, config| unsafe { library.rtcswarm_config_set_max_message_size(config, MAX_MESSAGE) })?;
+        if let Some(bytes) = max_message {
+            config.set(|library, config| unsafe { library.rtcswarm_config_set_max_message_size(config, bytes) })?;
+        }
         config.set(|library, config| unsafe {
             library.rtcswarm_config_set_send_buffer(config, SEND_BUFFER, SEND_BUFFER_LOW)
         })?;

@@ -37,17 +37,17 @@ impl Engine for Rival {
 
     fn connect(&self, a: Arc<Sink>, b: Option<Arc<Sink>>) -> Result<RivalPair> {
         let tally = Arc::new(Tally::default());
-        let link = Link::open(&tally, Some(a), b)?;
+        let link = Link::open(&tally, Some(MAX_MESSAGE), Some(a), b)?;
         tally.wait(2, Instant::now() + PATIENCE)?;
         let (from, to) = (link.a.channel()?, link.b.channel()?);
         Ok(RivalPair { link, from, to, unseen: AtomicUsize::new(0) })
     }
 
-    fn mesh(&self, size: usize, deadline: Instant) -> Result<Vec<Link>> {
+    fn mesh(&self, size: usize, max_message: Option<usize>, deadline: Instant) -> Result<Vec<Link>> {
         let tally = Arc::new(Tally::default());
         let mut links = Vec::with_capacity(size * (size - 1) / 2);
         for _ in 0..size * (size - 1) / 2 {
-            links.push(Link::open(&tally, None, None)?);
+            links.push(Link::open(&tally, max_message, None, None)?);
         }
         tally.wait(links.len() * 2, deadline)?;
         Ok(links)
@@ -84,8 +84,13 @@ struct End {
 }
 
 impl Link {
-    fn open(tally: &Arc<Tally>, a: Option<Arc<Sink>>, b: Option<Arc<Sink>>) -> Result<Self> {
-        let (a, b) = (End::new(tally, a)?, End::new(tally, b)?);
+    fn open(
+        tally: &Arc<Tally>,
+        max_message: Option<usize>,
+        a: Option<Arc<Sink>>,
+        b: Option<Arc<Sink>>,
+    ) -> Result<Self> {
+        let (a, b) = (End::new(tally, max_message, a)?, End::new(tally, max_message, b)?);
         a.other.store(b.connection, Ordering::Release);
         b.other.store(a.connection, Ordering::Release);
         // SAFETY: the label is a C string. The offer is made by this call, and the callbacks are set.
@@ -102,12 +107,12 @@ impl Link {
 }
 
 impl End {
-    fn new(tally: &Arc<Tally>, sink: Option<Arc<Sink>>) -> Result<Arc<Self>> {
+    fn new(tally: &Arc<Tally>, max_message: Option<usize>, sink: Option<Arc<Sink>>) -> Result<Arc<Self>> {
         // SAFETY: the configuration is plain data, for which zero means the default, and is copied by the call.
         let connection = unsafe {
             let mut config: rtc::rtcConfiguration = std::mem::zeroed();
             config.bindAddress = LOOPBACK.as_ptr();
-            config.maxMessageSize = MAX_MESSAGE as c_int;
+            config.maxMessageSize = max_message.unwrap_or_default() as c_int;
             check("rtcCreatePeerConnection", rtc::rtcCreatePeerConnection(&config))?
         };
         let end = Arc::new(Self {

@@ -1,6 +1,7 @@
 //! What the tests of the server share.
 
-#![allow(dead_code)]
+// Each test takes what it needs.
+#![allow(dead_code, unused_imports)]
 
 pub mod client;
 pub mod keys;
