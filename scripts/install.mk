@@ -15,8 +15,9 @@ ifeq ($(UNAME),Darwin)
 else
   REAL := librtcswarm.so.$(VERSION)
   SONAME := librtcswarm.so.$(SONAME_VERSION)
-  # `cargo rustc --release -- --print native-static-libs` names these.
-  STATIC_LIBS := -lgcc_s -lutil -lrt -lpthread -lm -ldl
+  # What `rustc --print native-static-libs` names, without libgcc_s and libc: the C compiler adds them in the form that fits,
+  # also where everything is static. A test holds it to rustc.
+  STATIC_LIBS := -lutil -lrt -lpthread -lm -ldl
 endif
 
 .PHONY: install uninstall
