@@ -1,5 +1,5 @@
-//! The server in this process, over real sockets: what it is for, its limits and what those who break them are told, TLS,
-//! and the end. Who is let in at all is in `server_auth.rs`.
+//! The server in this process, over real sockets: what it is for, its limits and what those who break them are told,
+//! TLS, and the end. Who is let in at all is in `server_auth.rs`.
 
 #![cfg(feature = "server")]
 
@@ -213,12 +213,7 @@ async fn who_does_not_answer_pings_is_gone() {
     until_health(server.address, "dead one's end", |health| health["members"] == 1).await;
     assert!(!watching.is_finished(), "who answers stays");
     watching.abort();
-    loop {
-        match dead.next().await {
-            Heard::Message(_) => {}
-            Heard::Close(..) | Heard::End(_) => break,
-        }
-    }
+    while let Heard::Message(_) = dead.next().await {}
 }
 
 #[tokio::test]

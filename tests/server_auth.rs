@@ -18,7 +18,8 @@ async fn a_token_opens_by_header_query_and_subprotocol() {
     let token = token("ada", "room");
     let bearer = format!("Bearer {token}");
     let protocols = format!("rtcswarm, token.{token}");
-    let ways: [(&str, &[(&str, &str)], Option<&str>); 4] = [
+    type Way<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<&'a str>);
+    let ways: [Way; 4] = [
         ("/", &[("authorization", &bearer)], None),
         ("/", &[("authorization", &format!("bearer {token}"))], None),
         (&format!("/?a=b&token={token}&c=d"), &[], None),

@@ -1,5 +1,5 @@
-//! The binary `rtcswarm-server` as a process: its arguments, its `token` command, its signals, and what it is for: whole
-//! swarms that meet through it and outlive it.
+//! The binary `rtcswarm-server` as a process: its arguments, its `token` command, its signals, and what it is for:
+//! whole swarms that meet through it and outlive it.
 
 #![cfg(all(feature = "server", unix))]
 

@@ -1,5 +1,5 @@
-//! The client side of signaling against servers that behave, misbehave and vanish. The servers here are scripted by hand,
-//! so that each fault comes when the test wants it.
+//! The client side of signaling against servers that behave, misbehave and vanish. The servers here are scripted by
+//! hand, so that each fault comes when the test wants it.
 
 #![cfg(feature = "server")]
 
