@@ -356,7 +356,6 @@ async fn stopping_tells_every_client_and_takes_no_more() {
 }
 
 #[tokio::test]
-#[ignore = "fails: the notice of the last end may go to the ticker, and stopping waits for its deadline"]
 async fn stopping_ends_with_its_last_client() {
     // For every number of clients, because whoever counts their ends must not miss one.
     for count in 1..=6 {
@@ -379,7 +378,6 @@ async fn stopping_ends_with_its_last_client() {
 }
 
 #[tokio::test]
-#[ignore = "fails: idle connections are waited for"]
 async fn stopping_hangs_up_on_idle_connections() {
     let server = serve(|config| {
         config.stop_timeout = Duration::from_secs(60);
@@ -404,7 +402,6 @@ async fn stopping_does_not_wait_for_those_who_do_not_answer() {
 }
 
 #[tokio::test]
-#[ignore = "fails: it is let in, and its session outlives the server"]
 async fn who_was_about_to_come_in_is_not_let_in_after_the_end() {
     let server = serve(|config| config.stop_timeout = Duration::from_secs(10)).await;
     let address = server.address;
