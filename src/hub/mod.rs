@@ -41,6 +41,8 @@ pub struct HubConfig {
     pub spares_per_member: usize,
     /// Signals in one spare chunk (its offer and candidates).
     pub signals_per_chunk: usize,
+    /// Bytes in one spare chunk, about: it goes to its taker in one message.
+    pub bytes_per_chunk: usize,
     /// From connect to `init`.
     pub init_timeout: Duration,
     /// A spare that nobody took is forgotten after this.
@@ -58,6 +60,7 @@ impl Default for HubConfig {
             rooms: 100_000,
             spares_per_member: 16,
             signals_per_chunk: 64,
+            bytes_per_chunk: 128 * 1024,
             init_timeout: Duration::from_secs(10),
             spare_ttl: Duration::from_secs(600),
             grace: Duration::from_secs(10),

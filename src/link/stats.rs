@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use webrtc::peer_connection::RTCPeerConnection;
+use webrtc::statistics::stats::ice_candidate_pair::RTCIceCandidatePairStats;
 use webrtc::statistics::StatsSelector;
 
 /// One connection's figures, now.
@@ -117,12 +118,11 @@ pub(super) fn read(
     }
     let report = engine.get_stats(now, StatsSelector::None);
     let selected = report.transport().map(|transport| transport.selected_candidate_pair_id.clone());
-    let pairs = || report.candidate_pairs();
-    let pair =
-        pairs().find(|pair| selected.as_ref() == Some(&pair.stats.id)).or_else(|| pairs().find(|pair| pair.nominated));
-    if let Some(seconds) = pair.map(|pair| pair.current_round_trip_time).filter(|seconds| *seconds > 0.0) {
-        stats.round_trip = Duration::try_from_secs_f64(seconds).ok();
-    }
+    // The selected pair's own checks may not have been answered yet where the other side nominated it.
+    let measured = |pair: &&RTCIceCandidatePairStats| pair.current_round_trip_time > 0.0;
+    let pairs = || report.candidate_pairs().filter(measured);
+    let pair = pairs().find(|pair| selected.as_ref() == Some(&pair.stats.id)).or_else(|| pairs().next());
+    stats.round_trip = pair.and_then(|pair| Duration::try_from_secs_f64(pair.current_round_trip_time).ok());
     stats
 }
 
