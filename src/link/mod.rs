@@ -128,6 +128,7 @@ pub(crate) struct Link {
     active: Instant,
     messages: stats::Counters,
     path: stats::Path,
+    round_trips: stats::RoundTrips,
 }
 
 type EngineResult<T> = Result<T, String>;
@@ -179,6 +180,7 @@ impl Link {
             active: now,
             messages: stats::Counters::default(),
             path: stats::Path::default(),
+            round_trips: stats::RoundTrips::default(),
         })
     }
 
@@ -282,8 +284,11 @@ impl Link {
         let is_stun = stun::is_stun(&data);
         if !is_stun {
             self.active = now;
-        } else if self.offerer && !self.connected && stun::is_binding_success(&data) {
-            self.nominate = !self.path.is_relayed(local, remote);
+        } else if stun::is_binding_success(&data) {
+            if let Some(transaction) = stun::transaction_id(&data) {
+                self.round_trips.answered(now, transaction);
+            }
+            self.nominate |= self.offerer && !self.connected && !self.path.is_relayed(local, remote);
         }
         if !self.remote_set {
             // The engine would drop a check that it cannot verify yet, and the other side would wait to repeat it.
@@ -330,6 +335,10 @@ impl Link {
                 let TransportContext { local_addr, peer_addr, .. } = packet.transport;
                 if !stun::is_stun(&packet.message) {
                     self.path.used(local_addr, peer_addr);
+                } else if stun::is_binding_request(&packet.message) {
+                    if let Some(transaction) = stun::transaction_id(&packet.message) {
+                        self.round_trips.asked(now, transaction);
+                    }
                 }
                 output.datagrams.push(Datagram { local: local_addr, remote: peer_addr, data: packet.message });
             }
@@ -529,8 +538,8 @@ impl Link {
         let _ = self.engine.close();
     }
 
-    pub fn stats(&mut self, now: Instant) -> ConnectionStats {
+    pub fn stats(&mut self) -> ConnectionStats {
         let buffered = self.buffered_in_all();
-        stats::read(&mut self.engine, now, &self.messages, &self.path, buffered)
+        stats::read(&self.messages, &self.path, &self.round_trips, buffered)
     }
 }
