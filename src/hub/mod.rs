@@ -264,25 +264,27 @@ impl Hub {
 
     pub fn handle_timeout(&mut self, now: Instant) {
         while self.due.first().is_some_and(|(at, _)| *at <= now) {
-            match self.due.pop_first() {
-                Some((_, Due::Init(session))) => {
-                    if self.sessions.get(&session).is_some_and(|client| client.room.is_none()) {
+            let Some((_, due)) = self.due.pop_first() else { return };
+            match due {
+                Due::Init(session) => {
+                    let waiting = self.sessions.get(&session).is_some_and(|client| client.room.is_none());
+                    if waiting {
                         self.close(now, session, CloseReason::BadInit);
                     }
                 }
-                Some((_, Due::Grace { room, user_id })) => {
+                Due::Grace { room, user_id } => {
                     // Someone who came back in time has a session again.
-                    if self.rooms.get(&room).is_some_and(|room| room.is_lost(&user_id)) {
+                    let lost = self.rooms.get(&room).is_some_and(|room| room.is_lost(&user_id));
+                    if lost {
                         self.remove(&room, &user_id, Room::give_up);
                     }
                 }
-                Some((_, Due::Spares { room })) => {
+                Due::Spares { room } => {
                     let Some(members) = self.rooms.get_mut(&room) else { continue };
                     let messages = members.expire(now, self.config.spare_ttl);
                     self.send_all(messages);
                     self.watch_spares(room);
                 }
-                None => {}
             }
         }
     }
