@@ -4,6 +4,8 @@ use super::table::Key;
 use super::task::Shared;
 use super::DriverError;
 use crate::link::{stun, ChannelId, ChannelOptions, ConnectionStats, Datagram, Link, Output, Report, SendError};
+use crate::mesh::LinkEnd;
+use crate::net::candidate::LocalCandidate;
 use crate::protocol::{ConnectionId, IceCandidate};
 use bytes::BytesMut;
 use std::collections::VecDeque;
@@ -45,11 +47,25 @@ struct Core {
     gone: bool,
 }
 
-/// Reports in order, told by one thread at a time with no lock held.
+/// What the owner is to hear.
+enum Notice {
+    Candidate(Option<IceCandidate>),
+    Report(Report),
+}
+
+/// Channel openings and closings that may wait behind messages which the owner does not take. Nobody has an honest use for more.
+const MAX_CHANNEL_NOTICES: usize = 4096;
+
+/// Notices in order, told by one thread at a time with no lock held.
 #[derive(Default)]
 struct Deliveries {
-    queue: VecDeque<Report>,
+    queue: VecDeque<Notice>,
+    channel_notices: usize,
+    flooded: bool,
     busy: bool,
+    /// Local candidates up to this number are told, and whether their end is.
+    candidates: u64,
+    candidates_ended: bool,
     started: bool,
     opened: bool,
     /// The owner has closed the connection: it hears nothing more.
@@ -133,6 +149,9 @@ impl Connection {
                 return Err(DriverError::Engine("the connection is closed".into()));
             }
             let result = std::panic::catch_unwind(AssertUnwindSafe(|| call(&mut core.link)));
+            if result.is_err() {
+                self.broken(&mut core);
+            }
             (result, self.pump(&mut core, now))
         };
         self.finish(pumped);
@@ -142,7 +161,7 @@ impl Connection {
     pub fn apply_answer(self: &Arc<Self>, sdp: &str) -> Result<(), DriverError> {
         let now = Instant::now();
         self.with(now, |link| link.apply_answer(now, sdp))?.map_err(DriverError::Engine)?;
-        self.note_native();
+        self.note_descriptions();
         Ok(())
     }
 
@@ -150,13 +169,21 @@ impl Connection {
     pub fn apply_offer(self: &Arc<Self>, sdp: &str) -> Result<String, DriverError> {
         let now = Instant::now();
         let answer = self.with(now, |link| link.apply_offer(now, sdp))?.map_err(DriverError::Engine)?;
-        self.note_native();
+        self.note_descriptions();
         Ok(answer)
     }
 
-    fn note_native(&self) {
-        let native = self.core().link.is_native();
-        self.native.store(native, Ordering::Relaxed);
+    fn note_descriptions(self: &Arc<Self>) {
+        let mut core = self.core();
+        self.native.store(core.link.is_native(), Ordering::Relaxed);
+        let ufrag = core.link.local_ufrag();
+        // An ICE restart by the other side: requests come under another name from now on.
+        if ufrag != core.ufrag && !core.gone {
+            if let Some(shared) = self.shared.upgrade() {
+                shared.table().rename(self, core.ufrag.as_deref(), ufrag.as_deref());
+            }
+            core.ufrag = ufrag;
+        }
     }
 
     /// Candidates may come before the remote description; unusable ones (TCP, names) are passed over.
@@ -168,16 +195,47 @@ impl Connection {
         }
     }
 
-    pub(super) fn add_local_candidate(self: &Arc<Self>, text: &str) {
-        let added = self.with(Instant::now(), |link| link.add_local_candidate(text));
-        if let Ok(Err(error)) = added {
-            tracing::warn!(%error, candidate = text, "a local candidate is of no use");
+    /// Takes and tells those of our candidates that it does not know yet, and their end, each once and in order, whichever threads
+    /// come with them.
+    pub(super) fn announce(self: &Arc<Self>, candidates: &[(u64, LocalCandidate)], complete: bool) {
+        let ufrag = self.ufrag();
+        let mut fresh = Vec::new();
+        let mut ends = false;
+        {
+            let mut deliveries = self.deliveries();
+            if deliveries.closed || deliveries.candidates_ended {
+                return;
+            }
+            for (number, candidate) in candidates {
+                if *number > deliveries.candidates {
+                    deliveries.candidates = *number;
+                    let text = candidate.to_string();
+                    deliveries.queue.push_back(Notice::Candidate(Some(IceCandidate {
+                        candidate: format!("candidate:{text}"),
+                        sdp_mid: Some("0".into()),
+                        sdp_m_line_index: Some(0),
+                        username_fragment: ufrag.clone(),
+                    })));
+                    fresh.push(text);
+                }
+            }
+            if complete {
+                deliveries.candidates_ended = true;
+                deliveries.queue.push_back(Notice::Candidate(None));
+                ends = true;
+            }
         }
-    }
-
-    pub(super) fn end_local_candidates(self: &Arc<Self>) {
-        // As above.
-        let _ = self.with(Instant::now(), Link::end_local_candidates);
+        // A connection that was closed meanwhile needs no candidates.
+        let _ = self.with(Instant::now(), |link| {
+            for text in fresh {
+                if let Err(error) = link.add_local_candidate(&text) {
+                    tracing::warn!(%error, candidate = text, "a local candidate is of no use");
+                }
+            }
+            if ends {
+                link.end_local_candidates();
+            }
+        });
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -214,7 +272,12 @@ impl Connection {
                 std::panic::catch_unwind(AssertUnwindSafe(|| core.link.send(now, channel, is_text, data, urgent)));
             let idle = match sent {
                 Ok(idle) => idle?,
-                Err(_) => return Err(SendError::NotOpen),
+                Err(_) => {
+                    self.broken(&mut core);
+                    drop(core);
+                    self.deliver();
+                    return Err(SendError::NotOpen);
+                }
             };
             if idle {
                 Some(self.pump(&mut core, now))
@@ -270,6 +333,7 @@ impl Connection {
             let mut deliveries = self.deliveries();
             deliveries.closed = true;
             deliveries.queue.clear();
+            deliveries.channel_notices = 0;
         }
         let now = Instant::now();
         let pumped = {
@@ -299,12 +363,27 @@ impl Connection {
             core.link.handle_datagram(now, local, remote, data);
         }));
         if handled.is_err() {
-            tracing::error!(connection = %self.id, "the WebRTC engine failed on a datagram");
-            let mut output = Output::default();
-            core.link.fail("the WebRTC engine failed on a datagram".into(), &mut output);
-            self.deliveries().queue.extend(output.reports);
+            self.broken(&mut core);
         }
         true
+    }
+
+    /// The engine panicked: this connection is over, and no other.
+    fn broken(&self, core: &mut Core) {
+        tracing::error!(connection = %self.id, "the WebRTC engine failed");
+        self.fail_with(core, "the WebRTC engine failed");
+    }
+
+    fn fail_with(&self, core: &mut Core, error: &str) {
+        let mut output = Output::default();
+        core.link.fail(error.to_owned(), &mut output);
+        self.queue(output.reports);
+    }
+
+    /// Ends it for a reason of ours; the owner hears it.
+    pub(super) fn fail(self: &Arc<Self>, error: &str) {
+        self.fail_with(&mut self.core(), error);
+        self.deliver();
     }
 
     pub(super) fn pump_now(self: &Arc<Self>, now: Instant) {
@@ -333,7 +412,8 @@ impl Connection {
 
     fn pump(self: &Arc<Self>, core: &mut Core, now: Instant) -> Pumped {
         core.dirty = false;
-        let reading = core.started && !self.paused.load(Ordering::SeqCst) && core.flushing.is_none();
+        // While it closes, what comes is read for nobody: two ends that wait for each other's room would wait in vain.
+        let reading = core.flushing.is_some() || core.started && !self.paused.load(Ordering::SeqCst);
         let mut output = Output::default();
         let pumped = std::panic::catch_unwind(AssertUnwindSafe(|| core.link.pump(now, reading, &mut output)));
         let mut deadline = pumped.unwrap_or_else(|_| {
@@ -345,12 +425,7 @@ impl Connection {
         if let Some(until) = core.flushing {
             let over = core.link.is_ended() || now >= until || core.link.buffered_in_all() == 0;
             if over {
-                // Says goodbye to the other side, which is in the last datagrams.
-                let last = std::panic::catch_unwind(AssertUnwindSafe(|| {
-                    core.link.close();
-                    core.link.pump(now, false, &mut output)
-                }));
-                drop(last);
+                self.say_goodbye(core, now, &mut output);
                 core.gone = true;
             } else {
                 deadline = Some(deadline.map_or(until, |deadline| deadline.min(until)));
@@ -384,9 +459,11 @@ impl Connection {
             if certain {
                 core.settled = Some(datagram.remote);
             }
-            if certain || !core.addresses.contains(&datagram.remote) {
+            let known = core.addresses.contains(&datagram.remote);
+            if !known {
                 core.addresses.push(datagram.remote);
-                core.addresses.dedup();
+            }
+            if certain || !known {
                 shared.table().learn(datagram.remote, self, certain);
             }
         }
@@ -397,9 +474,22 @@ impl Connection {
             return;
         }
         let mut deliveries = self.deliveries();
-        if !deliveries.closed {
-            deliveries.opened |= reports.iter().any(|report| matches!(report, Report::Open));
-            deliveries.queue.extend(reports);
+        for mut report in reports {
+            if deliveries.closed || deliveries.flooded {
+                return;
+            }
+            match report {
+                Report::Open => deliveries.opened = true,
+                Report::ChannelOpen { .. } | Report::ChannelClosed(_) => deliveries.channel_notices += 1,
+                _ => {}
+            }
+            if deliveries.channel_notices > MAX_CHANNEL_NOTICES {
+                deliveries.flooded = true;
+                // Who does this loses what was to come, too.
+                deliveries.queue.clear();
+                report = Report::Ended(LinkEnd::Error("the peer opens and closes channels without end".into()));
+            }
+            deliveries.queue.push_back(Notice::Report(report));
         }
     }
 
@@ -426,39 +516,73 @@ impl Connection {
         loop {
             let held = match deliveries.queue.front() {
                 None => true,
-                Some(Report::Message { .. }) => !deliveries.started || self.paused.load(Ordering::SeqCst),
+                Some(Notice::Report(Report::Message { .. })) => {
+                    !deliveries.started || self.paused.load(Ordering::SeqCst)
+                }
                 // Who never opened has nothing that would have to come first.
-                Some(Report::Ended(_)) => deliveries.opened && !deliveries.started,
+                Some(Notice::Report(Report::Ended(_))) => deliveries.opened && !deliveries.started,
                 Some(_) => false,
             };
             if held {
                 return;
             }
-            let Some(report) = deliveries.queue.pop_front() else { return };
+            let Some(notice) = deliveries.queue.pop_front() else { return };
             deliveries.busy = true;
+            let ended = match &notice {
+                Notice::Report(Report::Ended(end)) => Some(matches!(end, LinkEnd::Error(_))),
+                _ => None,
+            };
+            if ended.is_some() {
+                // Whatever else the engine may still come up with is not for the owner.
+                deliveries.closed = true;
+                deliveries.queue.clear();
+            }
+            if matches!(notice, Notice::Report(Report::ChannelOpen { .. } | Report::ChannelClosed(_))) {
+                deliveries.channel_notices = deliveries.channel_notices.saturating_sub(1);
+            }
             drop(deliveries);
-            let ended = matches!(report, Report::Ended(_));
-            self.tell(&shared, report);
-            if ended {
+            self.tell(&shared, notice);
+            if let Some(ours) = ended {
                 // Nothing more will come, and the owner has heard it: the place in the table is free.
-                self.vanish(&shared);
+                self.vanish(&shared, ours);
             }
             deliveries = self.deliveries();
             deliveries.busy = false;
         }
     }
 
-    fn vanish(self: &Arc<Self>, shared: &Shared) {
-        let (ufrag, addresses) = {
+    /// `ours`: the other side does not know yet that it is over.
+    fn vanish(self: &Arc<Self>, shared: &Shared, ours: bool) {
+        let mut output = Output::default();
+        let (native, ufrag, addresses) = {
             let mut core = self.core();
-            core.gone = true;
-            (core.ufrag.take(), std::mem::take(&mut core.addresses))
+            if !std::mem::replace(&mut core.gone, true) && ours {
+                self.say_goodbye(&mut core, Instant::now(), &mut output);
+            }
+            (core.link.is_native(), core.ufrag.take(), std::mem::take(&mut core.addresses))
         };
+        if !output.datagrams.is_empty() {
+            shared.send(output.datagrams, native);
+        }
         shared.forget(self.key, ufrag.as_deref(), &addresses);
     }
 
-    fn tell(self: &Arc<Self>, shared: &Shared, report: Report) {
+    /// Ends the link; what tells the other side is in the last datagrams.
+    fn say_goodbye(&self, core: &mut Core, now: Instant, output: &mut Output) {
+        let closed = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            core.link.close();
+            core.link.pump(now, false, output);
+        }));
+        // The engine is of no more use anyway.
+        drop(closed);
+    }
+
+    fn tell(self: &Arc<Self>, shared: &Shared, notice: Notice) {
         let handler = shared.handler();
+        let report = match notice {
+            Notice::Candidate(candidate) => return handler.local_candidate(self, candidate),
+            Notice::Report(report) => report,
+        };
         match report {
             Report::Open => handler.open(self),
             Report::IceConnected(connected) => handler.ice_connected(self, connected),

@@ -19,7 +19,9 @@ const MAX_ERRORS: usize = 32;
 
 /// What is known and what is awaited.
 pub(super) struct Gathering {
-    pub candidates: Vec<LocalCandidate>,
+    /// In the order of their numbers, which are never used again.
+    pub candidates: Vec<(u64, LocalCandidate)>,
+    last_number: u64,
     pub complete: bool,
     pub errors: Vec<String>,
     relay_only: bool,
@@ -96,8 +98,10 @@ pub(super) fn usable_servers(config: &DriverConfig) -> Result<(Vec<Server>, Vec<
 
 impl Gathering {
     pub fn new(hosts: Vec<LocalCandidate>, relay_only: bool, servers: usize, errors: Vec<String>) -> Self {
+        let hosts = if relay_only { Vec::new() } else { hosts };
         Self {
-            candidates: if relay_only { Vec::new() } else { hosts },
+            last_number: hosts.len() as u64,
+            candidates: (1..).zip(hosts).collect(),
             complete: servers == 0,
             errors,
             relay_only,
@@ -155,13 +159,14 @@ impl Gathering {
         }
     }
 
-    fn add(&mut self, candidate: LocalCandidate) -> Option<LocalCandidate> {
-        let known = self.candidates.iter().any(|known| known.address == candidate.address);
-        if known {
-            return None;
+    /// Whether it is new.
+    fn add(&mut self, candidate: LocalCandidate) -> bool {
+        let known = self.candidates.iter().any(|(_, known)| known.address == candidate.address);
+        if !known {
+            self.last_number += 1;
+            self.candidates.push((self.last_number, candidate));
         }
-        self.candidates.push(candidate.clone());
-        Some(candidate)
+        !known
     }
 
     /// A datagram that may be a server's: whether it was, and the candidate or the relayed datagrams that it brought.
@@ -183,7 +188,7 @@ impl Gathering {
             let preference = preference(mapped.ip(), index);
             let candidate = LocalCandidate { kind: Kind::ServerReflexive, address: mapped, base: local, preference };
             news.reflexive.push(mapped);
-            news.candidates.extend(self.add(candidate));
+            news.candidates |= self.add(candidate);
             return true;
         }
         let Some(index) = self.allocations.iter().position(|allocation| allocation.server() == from) else {
@@ -205,7 +210,7 @@ impl Gathering {
                     self.allocating = self.allocating.saturating_sub(1);
                     let preference = preference(relayed.ip(), index);
                     let candidate = LocalCandidate { kind: Kind::Relay, address: relayed, base: relayed, preference };
-                    news.candidates.extend(self.add(candidate));
+                    news.candidates |= self.add(candidate);
                 }
                 TurnEvent::Failed(error) => {
                     self.allocating = self.allocating.saturating_sub(1);
@@ -272,7 +277,8 @@ impl Gathering {
 /// What came of a datagram or a timeout, to be acted on without the lock.
 #[derive(Default)]
 pub(super) struct News {
-    pub candidates: Vec<LocalCandidate>,
+    /// There are new ones.
+    pub candidates: bool,
     pub reflexive: Vec<SocketAddr>,
     pub relayed: Vec<(SocketAddr, SocketAddr, BytesMut)>,
     pub datagrams: Vec<crate::link::Datagram>,

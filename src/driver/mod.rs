@@ -8,6 +8,8 @@ mod connection;
 mod gather;
 mod table;
 mod task;
+#[cfg(test)]
+mod tests;
 
 pub use connection::Connection;
 pub use task::Driver;

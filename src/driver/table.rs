@@ -33,6 +33,15 @@ impl Table {
         }
     }
 
+    pub fn rename(&mut self, connection: &Arc<Connection>, from: Option<&str>, to: Option<&str>) {
+        if let Some(from) = from {
+            self.by_ufrag.remove(from);
+        }
+        if let Some(to) = to {
+            self.by_ufrag.insert(to.to_owned(), connection.clone());
+        }
+    }
+
     pub fn get(&self, key: Key) -> Option<&Arc<Connection>> {
         self.connections.get(&key)
     }
@@ -75,6 +84,14 @@ impl Table {
                 self.by_address.remove(address);
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Table {
+    /// Connections, addresses, fragments.
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        (self.connections.len(), self.by_address.len(), self.by_ufrag.len())
     }
 }
 

@@ -7,7 +7,8 @@ use super::{DriverConfig, DriverError, DriverStats, Handler};
 use crate::link::{stun, Datagram, Link, LinkConfig};
 use crate::net::candidate::{Kind, LocalCandidate};
 use crate::net::socket::Socket;
-use crate::protocol::{ConnectionId, IceCandidate};
+use crate::protocol::ConnectionId;
+use futures_util::FutureExt;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -94,7 +95,9 @@ impl Driver {
         runtime.spawn({
             let shared = shared.clone();
             async move {
-                shared.run(sockets).await;
+                if AssertUnwindSafe(shared.run(sockets)).catch_unwind().await.is_err() {
+                    shared.crashed();
+                }
                 shared.sockets.write().unwrap_or_else(PoisonError::into_inner).clear();
                 shared.done.send_replace(true);
             }
@@ -129,16 +132,13 @@ impl Driver {
         let connection = Connection::new(id, key, shared, link);
         // Known before any candidate is told: the other end may be quick.
         shared.table().insert(&connection, connection.ufrag());
-        let (candidates, complete) = {
-            let gathering = lock(&shared.gathering);
-            (gathering.candidates.clone(), gathering.complete)
-        };
-        for candidate in &candidates {
-            shared.give_candidate(&connection, candidate);
+        if shared.stopping.load(Ordering::Acquire) {
+            // It may have come too late for the shutting down to see it.
+            connection.abandon();
+            return Err(DriverError::Engine("the swarm is closed".into()));
         }
-        if complete {
-            shared.end_candidates(&connection);
-        }
+        let (candidates, complete) = shared.candidates();
+        connection.announce(&candidates, complete);
         connection.pump_now(now);
         Ok((connection, sdp))
     }
@@ -158,7 +158,7 @@ impl Driver {
             (stats.socket_receive_buffer, stats.socket_send_buffer) = socket.buffers();
         }
         let gathering = lock(&shared.gathering);
-        for candidate in &gathering.candidates {
+        for (_, candidate) in &gathering.candidates {
             match candidate.kind {
                 Kind::Host => stats.local_addresses.push(candidate.address),
                 Kind::Relay => stats.relayed_addresses.push(candidate.address),
@@ -184,6 +184,18 @@ impl Driver {
         self.0.wake.notify_one();
         // The sender lives in what we hold.
         let _ = done.wait_for(|done| *done).await;
+    }
+}
+
+#[cfg(test)]
+impl Driver {
+    pub fn table_sizes(&self) -> (usize, usize, usize) {
+        self.0.table().sizes()
+    }
+
+    /// As if the machine had lost its power: nothing leaves it any more.
+    pub fn fall_silent(&self) {
+        self.0.sockets.write().unwrap().clear();
     }
 }
 
@@ -281,21 +293,22 @@ impl Shared {
         }
     }
 
-    fn give_candidate(&self, connection: &Arc<Connection>, candidate: &LocalCandidate) {
-        let text = candidate.to_string();
-        connection.add_local_candidate(&text);
-        let candidate = IceCandidate {
-            candidate: format!("candidate:{text}"),
-            sdp_mid: Some("0".into()),
-            sdp_m_line_index: Some(0),
-            username_fragment: connection.ufrag(),
-        };
-        self.handler.local_candidate(connection, Some(candidate));
+    /// Ours so far, numbered, and whether there will be no more.
+    fn candidates(&self) -> (Vec<(u64, LocalCandidate)>, bool) {
+        let gathering = lock(&self.gathering);
+        (gathering.candidates.clone(), gathering.complete)
     }
 
-    fn end_candidates(&self, connection: &Arc<Connection>) {
-        connection.end_local_candidates();
-        self.handler.local_candidate(connection, None);
+    /// The task panicked, in a handler most likely: nobody will serve the connections any more.
+    fn crashed(&self) {
+        tracing::error!("the driver's task failed");
+        self.stopping.store(true, Ordering::Release);
+        let connections = self.table().all();
+        for connection in connections {
+            // The handler may fail again.
+            let _ = std::panic::catch_unwind(AssertUnwindSafe(|| connection.fail("the network task failed")));
+            let _ = std::panic::catch_unwind(AssertUnwindSafe(|| connection.abandon()));
+        }
     }
 
     async fn run(self: &Arc<Self>, sockets: Vec<Arc<Socket>>) {
@@ -424,21 +437,16 @@ impl Shared {
             lock(&self.reflexive).extend(news.reflexive);
         }
         self.send(news.datagrams, false);
-        if news.candidates.is_empty() && !news.completed {
+        if !news.candidates && !news.completed {
             return;
         }
+        let (candidates, complete) = self.candidates();
         // In a statement of its own: the loop would hold the table's lock, which the connections take.
         let connections = self.table().all();
         for connection in connections {
             // One that is open has found its path.
-            if connection.is_open() {
-                continue;
-            }
-            for candidate in &news.candidates {
-                self.give_candidate(&connection, candidate);
-            }
-            if news.completed {
-                self.end_candidates(&connection);
+            if !connection.is_open() {
+                connection.announce(&candidates, complete);
             }
         }
     }

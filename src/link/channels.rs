@@ -73,6 +73,16 @@ struct Channel {
 }
 
 impl Channel {
+    /// Nothing is outstanding.
+    fn idle(&mut self) {
+        self.bytes = 0;
+        self.unacknowledged.clear();
+        // What a burst has needed is not kept by each of hundreds of links.
+        if self.unacknowledged.capacity() > 256 {
+            self.unacknowledged.shrink_to(0);
+        }
+    }
+
     /// Forgets what was acknowledged, by what the engine says is outstanding.
     fn acknowledge(&mut self, outstanding: usize) {
         while let Some(&oldest) = self.unacknowledged.front() {
@@ -147,6 +157,9 @@ impl Channels {
         let channel = self.channels.get_mut(&id).filter(|channel| channel.open).ok_or(SendError::NotOpen)?;
         let mut wire = engine.data_channel(id.0 as usize).ok_or(SendError::NotOpen)?;
         let outstanding = wire.outstanding_bytes();
+        if outstanding == 0 {
+            channel.idle();
+        }
         if !urgent {
             let mut full = outstanding + data.len() > self.high_water && outstanding > 0;
             if channel.unacknowledged.len() >= self.high_messages {

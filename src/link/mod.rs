@@ -35,6 +35,8 @@ pub use stats::ConnectionStats;
 const MAX_EARLY: usize = 16;
 /// Remote candidates of one link.
 const MAX_CANDIDATES: usize = 128;
+/// Bytes of a channel's label, and of its protocol, that the other side may choose.
+const MAX_LABEL: usize = 1024;
 /// Rounds of events and timeouts in one pump; a link that wants more is pumped again.
 const MAX_ROUNDS: usize = 4;
 /// An open link with no data for this long is quiet: the engine's own ticks, five a second, are slowed down for it.
@@ -426,8 +428,9 @@ impl Link {
             protocol: opened.protocol().to_owned(),
         };
         opened.set_buffered_amount_low_threshold(self.channels.low_water() as u32);
-        let Some(remote) = self.channels.opened(channel) else {
-            // More channels than a peer has any business with.
+        let wordy = label.len().max(options.protocol.len()) > MAX_LABEL;
+        let Some(remote) = (if wordy { None } else { self.channels.opened(channel) }) else {
+            // More, or longer names, than a peer has any business with.
             let _ = opened.close();
             return;
         };
