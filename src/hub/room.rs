@@ -71,6 +71,12 @@ impl Room {
         self.members.get(user_id).is_some_and(|member| member.session.is_none())
     }
 
+    #[cfg(test)]
+    pub fn claims(&self) -> usize {
+        assert_eq!(self.claims.len(), self.members.values().map(|member| member.claims.len()).sum::<usize>());
+        self.claims.len()
+    }
+
     pub fn count(&self, stats: &mut HubStats) {
         stats.members += self.members.len();
         stats.links += self.links.len();
