@@ -1,5 +1,5 @@
-//! How many times a joiner has to ask: messages between meshes and a hub are counted by their depth, one for each way between
-//! a member and the server.
+//! How many times a joiner has to ask: messages between meshes and a hub are counted by their depth, one for each way
+//! between a member and the server.
 
 use rtcswarm::hub::{Hub, HubConfig, Output, Principal, Rooms, SessionId};
 use rtcswarm::mesh::{Action, Input, Mesh, MeshConfig};

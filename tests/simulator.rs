@@ -1,5 +1,5 @@
-//! Whole rooms, members and server, in virtual time under a seed: thousands of stories with late messages, lost sockets,
-//! crashes and failing links, each of which must come out right.
+//! Whole rooms, members and server, in virtual time under a seed: thousands of stories with late messages, lost
+//! sockets, crashes and failing links, each of which must come out right.
 //!
 //! `RTCSWARM_SIM_SEEDS=N` plays N seeds, `RTCSWARM_SIM_SEED=k` replays one with its trace.
 

@@ -1,6 +1,6 @@
-//! A seed's story: members come, go, crash and come back while messages are late, sockets die, links fail and the server
-//! restarts; then the weather clears, and after a while everything must be right; then everyone leaves, and nothing may be
-//! left.
+//! A seed's story: members come, go, crash and come back while messages are late, sockets die, links fail and the
+//! server restarts; then the weather clears, and after a while everything must be right; then everyone leaves, and
+//! nothing may be left.
 
 use super::member::Life;
 use super::world::{random, Outcome, Weather, World};

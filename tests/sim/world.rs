@@ -1,5 +1,5 @@
-//! The world in which meshes and a hub run: virtual time, sockets that are in order and may break, links that open and fail,
-//! members that come, go and crash. Everything random comes from the seed.
+//! The world in which meshes and a hub run: virtual time, sockets that are in order and may break, links that open and
+//! fail, members that come, go and crash. Everything random comes from the seed.
 
 use super::links::{End, Links};
 use super::member::{Life, Member};
@@ -534,7 +534,8 @@ impl World {
         refused
     }
 
-    /// Two connections between the same two sockets break each other: whoever begins a second one must have closed the first.
+    /// Two connections between the same two sockets break each other: whoever begins a second one must have closed the
+    /// first.
     fn no_rivals(&self, node: usize, id: &ConnectionId) -> Outcome {
         match self.links.rivals(id, node).first() {
             Some(rival) => Err(format!("{rival} is alive between the same two")),
@@ -642,8 +643,8 @@ impl World {
         self.input(node, Input::ClosePeer { peer })
     }
 
-    /// Nothing that this user's earlier selves said is still on its way. Their `init` would supersede a later one that was
-    /// faster, on another socket.
+    /// Nothing that this user's earlier selves said is still on its way. Their `init` would supersede a later one that
+    /// was faster, on another socket.
     pub fn is_heard_out(&self, user_id: &str) -> bool {
         let mut sockets = self.sockets.iter().filter(|socket| self.members[socket.node].user_id == user_id);
         sockets.all(|socket| socket.cut || socket.server_closed || socket.last[0] <= self.now)
