@@ -1,5 +1,5 @@
-//! The binary `rtcswarm-server` as a process: its arguments, its `token` command, its signals, and what it is for: whole
-//! swarms that meet through it and outlive it.
+//! The binary `rtcswarm-server` as a process: its arguments, its `token` command, its signals, and what it is for:
+//! whole swarms that meet through it and outlive it.
 
 #![cfg(all(feature = "server", unix))]
 
@@ -210,7 +210,6 @@ fn the_token_command_says_what_is_wrong() {
 }
 
 #[test]
-#[ignore = "fails: panics"]
 fn a_lifetime_beyond_the_end_of_time_is_no_panic() {
     let secret = File::new(SECRET);
     let base = ["token", "--user", "alice", "--room", "demo", "--secret-file", secret.path()];

@@ -33,7 +33,7 @@ have() {
   fi
   return 1
 }
-install_into() { make -f install.mk "$1" PREFIX="$2" DESTDIR="$3" RELEASE="$target"; }
+install_into() { make --no-print-directory "$1" PREFIX="$2" DESTDIR="$3" RELEASE="$target"; }
 cc=${CC:-cc}
 cxx=${CXX:-c++}
 
