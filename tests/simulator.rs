@@ -1,16 +1,17 @@
-//! Whole rooms, members and server, in virtual time under a seed: thousands of stories with late messages, lost sockets,
-//! crashes and failing links, each of which must come out right.
+//! Whole rooms, members and server, in virtual time under a seed: thousands of stories with late messages, lost
+//! sockets, crashes and failing links, each of which must come out right.
 //!
 //! `RTCSWARM_SIM_SEEDS=N` plays N seeds, `RTCSWARM_SIM_SEED=k` replays one with its trace.
 
 mod sim;
 
 use sim::scenario;
+use std::collections::BTreeMap;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
 
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 6_000;
 
 /// Failing seeds after which no more are played.
 const ENOUGH: usize = 20;
@@ -20,10 +21,13 @@ fn from_env(name: &str) -> Option<u64> {
     Some(value.parse().unwrap_or_else(|_| panic!("{name} is a number, not {value:?}")))
 }
 
-fn play(seed: u64, traced: bool) -> Result<(), (String, Vec<String>)> {
-    match catch_unwind(AssertUnwindSafe(|| scenario::play(seed, traced))) {
-        Ok(played) => played.map(|_| ()),
-        Err(_) => Err(("it panicked".into(), Vec::new())),
+/// How often each kind of thing happened.
+type Happened = BTreeMap<&'static str, usize>;
+
+fn play(seed: u64) -> Result<Happened, String> {
+    match catch_unwind(AssertUnwindSafe(|| scenario::play(seed, false))) {
+        Ok(played) => played.map(|world| world.happened).map_err(|(error, _)| error),
+        Err(_) => Err("it panicked".into()),
     }
 }
 
@@ -40,6 +44,7 @@ fn every_story_comes_out_right() {
     let seeds = from_env("RTCSWARM_SIM_SEEDS").unwrap_or(SEEDS);
     let next = AtomicU64::new(0);
     let failures = Mutex::new(Vec::new());
+    let happened = Mutex::new(Happened::new());
     std::thread::scope(|scope| {
         let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get());
         for _ in 0..threads {
@@ -48,8 +53,12 @@ fn every_story_comes_out_right() {
                 if seed >= seeds || failures.lock().unwrap().len() >= ENOUGH {
                     break;
                 }
-                if let Err((error, _)) = play(seed, false) {
-                    failures.lock().unwrap().push((seed, error));
+                match play(seed) {
+                    Ok(one) => {
+                        let mut all = happened.lock().unwrap();
+                        one.into_iter().for_each(|(kind, times)| *all.entry(kind).or_default() += times);
+                    }
+                    Err(error) => failures.lock().unwrap().push((seed, error)),
                 }
             });
         }
@@ -62,4 +71,31 @@ fn every_story_comes_out_right() {
              RTCSWARM_SIM_SEED={seed} cargo test --test simulator every_story -- --nocapture"
         );
     }
+    let happened = happened.into_inner().unwrap();
+    println!("{seeds} stories: {happened:#?}");
+    if seeds >= SEEDS {
+        for kind in KINDS {
+            assert!(happened.contains_key(kind), "in no story there was: {kind}");
+        }
+    }
+}
+
+/// Each of these must come to pass, or the stories have become too tame to prove anything.
+const KINDS: &[&str] = &[
+    "init with connections",
+    "drop",
+    "leaveSwarm",
+    "offerRequest",
+    "closed by remote",
+    "closed, left",
+    "closed, lost",
+    "failed, left",
+    "failed, no answer",
+    "failed, no channel",
+    "failed, too many",
+];
+
+#[test]
+fn a_room_of_a_hundred_is_connected_and_leaves_nothing() {
+    scenario::crowd(100).unwrap_or_else(|error| panic!("{error}"));
 }

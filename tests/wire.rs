@@ -1,5 +1,5 @@
-//! What two browsers with the JS original said to a signaling server, message by message, is read and printed back equal
-//! in meaning.
+//! What two browsers with the JS original said to a signaling server, message by message, is read and printed back
+//! equal in meaning.
 
 use rtcswarm::protocol::{ClientMessage, ServerMessage, SessionSignal};
 use serde_json::Value;

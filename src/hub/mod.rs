@@ -1,8 +1,8 @@
 //! The server's brain: rooms, members, spare offers, waiters, limits.
 //!
 //! Pure in the same way as [`crate::mesh`]: sessions (one a connected client) and their messages go in with the time,
-//! [`Output`]s come out. Whoever carries the messages has authenticated the client before [`Hub::connect`] and says so by
-//! a [`Principal`]: the hub never believes a user id that a client merely claims.
+//! [`Output`]s come out. Whoever carries the messages has authenticated the client before [`Hub::connect`] and says so
+//! by a [`Principal`]: the hub never believes a user id that a client merely claims.
 
 mod room;
 #[cfg(test)]
@@ -267,27 +267,22 @@ impl Hub {
 
     pub fn handle_timeout(&mut self, now: Instant) {
         while self.due.first().is_some_and(|(at, _)| *at <= now) {
-            let Some((_, due)) = self.due.pop_first() else { return };
-            match due {
-                Due::Init(session) => {
-                    let waiting = self.sessions.get(&session).is_some_and(|client| client.room.is_none());
-                    if waiting {
-                        self.close(now, session, CloseReason::BadInit);
-                    }
-                }
-                Due::Grace { room, user_id } => {
-                    // Someone who came back in time has a session again.
-                    let lost = self.rooms.get(&room).is_some_and(|room| room.is_lost(&user_id));
-                    if lost {
-                        self.remove(&room, &user_id, Room::give_up);
-                    }
-                }
-                Due::Spares { room } => {
-                    let Some(members) = self.rooms.get_mut(&room) else { continue };
-                    let messages = members.expire(now, self.config.spare_ttl);
-                    self.send_all(messages);
-                    self.watch_spares(room);
-                }
+            if let Some((_, due)) = self.due.pop_first() {
+                self.fall_due(now, due);
+            }
+        }
+    }
+
+    /// What was done in time is not due any more: it has been taken off the list.
+    fn fall_due(&mut self, now: Instant, due: Due) {
+        match due {
+            Due::Init(session) => self.close(now, session, CloseReason::BadInit),
+            Due::Grace { room, user_id } => self.remove(&room, &user_id, Room::give_up),
+            Due::Spares { room } => {
+                let Some(members) = self.rooms.get_mut(&room) else { return };
+                let messages = members.expire(now, self.config.spare_ttl);
+                self.send_all(messages);
+                self.watch_spares(room);
             }
         }
     }

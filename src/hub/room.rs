@@ -16,8 +16,9 @@ pub(super) struct Room {
     links: HashMap<ConnectionId, (String, String)>,
     /// Whose spare an id is.
     spare_owners: HashMap<ConnectionId, String>,
-    /// Connections that one end is known to have: it named them in its `init`, or the other end was given up. When the other end
-    /// names one too it is a link. So a mesh outlives its server. Ids are not to be guessed: who names one is an end of it.
+    /// Connections that one end is known to have: it named them in its `init`, or the other end was given up. When the
+    /// other end names one too it is a link. So a mesh outlives its server. Ids are not to be guessed: who names one is
+    /// an end of it.
     claims: HashMap<ConnectionId, String>,
     /// When the hub looks for old spares next.
     pub watched: Option<Instant>,
@@ -81,8 +82,10 @@ impl Room {
         self.members.get(user_id)?.session
     }
 
-    pub fn is_lost(&self, user_id: &str) -> bool {
-        self.members.get(user_id).is_some_and(|member| member.session.is_none())
+    #[cfg(test)]
+    pub fn claims(&self) -> usize {
+        assert_eq!(self.claims.len(), self.members.values().map(|member| member.claims.len()).sum::<usize>());
+        self.claims.len()
     }
 
     pub fn count(&self, stats: &mut HubStats) {
@@ -98,8 +101,8 @@ impl Room {
         self.members.get(user_id)?.lost_until
     }
 
-    /// Gives a member its session, new or in place of an older one. Of its links, those that live on (`alive`) stay, and the
-    /// other ends of all others are told.
+    /// Gives a member its session, new or in place of an older one. Of its links, those that live on (`alive`) stay,
+    /// and the other ends of all others are told.
     pub fn seat(&mut self, user_id: &str, session: SessionId, alive: &[ConnectionId]) -> Messages {
         self.withdraw(user_id);
         self.forget_claims(user_id);
@@ -166,8 +169,8 @@ impl Room {
         told
     }
 
-    /// Removes a member that did not come back in time. Its links may be well all the same: if it comes back later and names
-    /// them, they are links again.
+    /// Removes a member that did not come back in time. Its links may be well all the same: if it comes back later and
+    /// names them, they are links again.
     pub fn give_up(&mut self, user_id: &str) -> Messages {
         let links = self.members.get(user_id).into_iter().flat_map(|member| &member.links);
         let ends = links.filter_map(|id| {
@@ -261,8 +264,8 @@ impl Room {
         others.iter().flat_map(|other| self.pair_with(joiner, other, now, spare_ttl)).collect()
     }
 
-    /// By the newest valid spare of the other, or by its waiting list. Either way it is asked for one more offer. Who is
-    /// lost now is paired when it is back.
+    /// By the newest valid spare of the other, or by its waiting list. Either way it is asked for one more offer. Who
+    /// is lost now is paired when it is back.
     fn pair_with(&mut self, joiner: &str, other: &str, now: Instant, spare_ttl: Duration) -> Messages {
         let Some(session) = self.session_of(joiner) else { return Vec::new() };
         let Some(to) = self.session_of(other) else { return Vec::new() };
@@ -324,7 +327,8 @@ impl Room {
         vec![(offerer_session, accepted), (answerer_session, accept)]
     }
 
-    /// The other end of a link of this member: `None` if it is no link of its, `Some(None)` if the other end is lost now.
+    /// The other end of a link of this member: `None` if it is no link of its, `Some(None)` if the other end is lost
+    /// now.
     pub fn other_end(&self, id: &ConnectionId, user_id: &str) -> Option<Option<SessionId>> {
         let (offerer, answerer) = self.links.get(id)?;
         let other = match user_id {

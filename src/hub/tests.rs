@@ -1,1 +1,595 @@
+//! Each rule of the hub. Messages go in as the text that a client would send.
 
+use super::*;
+use crate::protocol::IceCandidate;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+struct Bench {
+    hub: Hub,
+    now: Instant,
+    closed: Vec<(SessionId, CloseReason)>,
+    sent: Vec<(SessionId, ServerMessage)>,
+}
+
+impl Bench {
+    fn new(change: impl FnOnce(&mut HubConfig)) -> Self {
+        let mut config = HubConfig::default();
+        change(&mut config);
+        Self { hub: Hub::new(config), now: Instant::now(), closed: Vec::new(), sent: Vec::new() }
+    }
+
+    fn connect(&mut self, user_id: &str) -> SessionId {
+        self.hub.connect(self.now, Principal { user_id: user_id.into(), rooms: Rooms::Any })
+    }
+
+    fn say(&mut self, session: SessionId, text: &str) {
+        self.hub.receive(self.now, session, text);
+    }
+
+    fn message(&mut self, session: SessionId, message: &ClientMessage) {
+        self.say(session, &message.to_json());
+    }
+
+    fn init(&mut self, session: SessionId, user_id: &str, connections: &[&str]) {
+        let connections = connections.iter().map(|id| ConnectionId::from(*id)).collect();
+        let user_id = user_id.to_owned();
+        self.message(session, &ClientMessage::Init { user_id, room_id: RoomId::from("room"), connections });
+    }
+
+    fn join(&mut self, user_id: &str) -> SessionId {
+        let session = self.connect(user_id);
+        self.init(session, user_id, &[]);
+        session
+    }
+
+    fn offer(&mut self, session: SessionId, id: &str) {
+        self.message(session, &ClientMessage::Offer { id: id.into(), sdp: format!("offer {id}") });
+    }
+
+    fn candidate(&mut self, session: SessionId, id: &str) {
+        self.message(session, &ClientMessage::Candidate { id: id.into(), candidate: None });
+    }
+
+    fn answer(&mut self, session: SessionId, id: &str) {
+        self.message(session, &ClientMessage::Answer { id: id.into(), sdp: format!("answer {id}") });
+    }
+
+    fn drop_connection(&mut self, session: SessionId, id: &str) {
+        self.message(session, &ClientMessage::Drop { id: id.into() });
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.hub.handle_timeout(self.now);
+    }
+
+    fn collect(&mut self) {
+        while let Some(output) = self.hub.poll_output() {
+            match output {
+                Output::Send { session, message } => self.sent.push((session, message)),
+                Output::Close { session, reason } => self.closed.push((session, reason)),
+            }
+        }
+    }
+
+    /// What this session was told since the last time, in short.
+    fn heard(&mut self, session: SessionId) -> Vec<String> {
+        self.collect();
+        let (mine, others) = std::mem::take(&mut self.sent).into_iter().partition(|(to, _)| *to == session);
+        self.sent = others;
+        let mine: Vec<(SessionId, ServerMessage)> = mine;
+        mine.into_iter().map(|(_, message)| short(&message)).collect()
+    }
+
+    fn close_reason(&mut self, session: SessionId) -> Option<CloseReason> {
+        self.collect();
+        self.closed.iter().find_map(|(closed, reason)| (*closed == session).then_some(*reason))
+    }
+
+    /// Everyone is gone, or has been for long enough: nothing may be left.
+    fn is_empty(&mut self) -> bool {
+        self.hub.stats() == HubStats::default() && self.hub.poll_timeout().is_none() && self.hub.due.is_empty()
+    }
+}
+
+fn short(message: &ServerMessage) -> String {
+    match message {
+        ServerMessage::Accept { id, user_id, signals } => format!("accept {id} of {user_id}, {}", signals.len()),
+        ServerMessage::OfferAccepted { id, user_id } => format!("accepted {id} by {user_id}"),
+        ServerMessage::OfferRequest => "request".into(),
+        ServerMessage::Offer { id, .. } => format!("offer {id}"),
+        ServerMessage::Answer { id, .. } => format!("answer {id}"),
+        ServerMessage::Candidate { id, .. } => format!("candidate {id}"),
+        ServerMessage::LeaveSwarm { id } => format!("leave {id}"),
+        ServerMessage::Error { code, .. } => format!("error {code}"),
+    }
+}
+
+/// Alice has offered `c`, bob has taken it and answered.
+fn linked(change: impl FnOnce(&mut HubConfig)) -> (Bench, SessionId, SessionId) {
+    let mut bench = Bench::new(change);
+    let alice = bench.join("alice");
+    bench.offer(alice, "c");
+    let bob = bench.join("bob");
+    bench.answer(bob, "c");
+    bench.heard(alice);
+    bench.heard(bob);
+    (bench, alice, bob)
+}
+
+#[test]
+fn a_joiner_takes_a_spare_with_its_candidates_and_its_owner_is_asked_for_another() {
+    let mut bench = Bench::new(|_| {});
+    let alice = bench.join("alice");
+    bench.offer(alice, "c");
+    bench.candidate(alice, "c");
+    assert_eq!(bench.hub.stats().spares, 1);
+    let bob = bench.join("bob");
+    assert_eq!(bench.heard(alice), ["accepted c by bob", "request"]);
+    assert_eq!(bench.heard(bob), ["accept c of alice, 2"]);
+    bench.answer(bob, "c");
+    bench.candidate(bob, "c");
+    assert_eq!(bench.heard(alice), ["answer c", "candidate c"]);
+    bench.candidate(alice, "c");
+    bench.offer(alice, "c");
+    assert_eq!(bench.heard(bob), ["candidate c", "offer c"], "a live connection is relayed and no spare");
+    assert_eq!(bench.hub.stats(), HubStats { sessions: 2, rooms: 1, members: 2, links: 1, ..HubStats::default() });
+}
+
+#[test]
+fn the_newest_spare_is_taken_first() {
+    let mut bench = Bench::new(|_| {});
+    let alice = bench.join("alice");
+    bench.offer(alice, "old");
+    bench.offer(alice, "new");
+    let bob = bench.join("bob");
+    assert_eq!(bench.heard(bob), ["accept new of alice, 1"]);
+}
+
+#[test]
+fn waiters_are_served_first_come_first_served() {
+    let mut bench = Bench::new(|_| {});
+    let alice = bench.join("alice");
+    let bob = bench.join("bob");
+    let carol = bench.join("carol");
+    assert_eq!(bench.heard(alice), ["request", "request"]);
+    // Carol waits for bob as well.
+    assert_eq!(bench.hub.stats().waiting, 3);
+    bench.offer(alice, "first");
+    bench.offer(alice, "second");
+    assert_eq!(bench.heard(bob), ["request", "accept first of alice, 1"]);
+    assert_eq!(bench.heard(carol), ["accept second of alice, 1"]);
+    assert_eq!(bench.hub.stats().waiting, 1);
+}
+
+#[test]
+fn a_waiter_who_left_is_not_served_and_its_offer_is_one_to_spare() {
+    let mut bench = Bench::new(|_| {});
+    let alice = bench.join("alice");
+    let bob = bench.join("bob");
+    bench.say(bob, r#"{"type":"close"}"#);
+    assert_eq!(bench.heard(alice), ["request"]);
+    bench.offer(alice, "c");
+    assert_eq!(bench.heard(bob), Vec::<String>::new());
+    let carol = bench.join("carol");
+    assert_eq!(bench.heard(carol), ["accept c of alice, 1"]);
+    assert_eq!(bench.heard(alice), ["accepted c by carol"], "the offer asked for on behalf of bob is enough");
+    bench.offer(alice, "d");
+    bench.join("dave");
+    assert_eq!(bench.heard(alice), ["accepted d by dave", "request"], "and from then on it is as ever");
+}
+
+#[test]
+fn init_comes_first_and_once_and_soon() {
+    let mut bench = Bench::new(|_| {});
+    let early = bench.connect("early");
+    bench.offer(early, "c");
+    assert_eq!(bench.heard(early), ["error bad-init"]);
+    assert_eq!(bench.close_reason(early), Some(CloseReason::BadInit));
+
+    let broken = bench.connect("broken");
+    bench.say(broken, r#"{"type":"init"}"#);
+    assert_eq!(bench.close_reason(broken), Some(CloseReason::BadInit));
+
+    let twice = bench.join("twice");
+    bench.init(twice, "twice", &[]);
+    assert_eq!(bench.heard(twice), ["error second-init"]);
+    assert_eq!(bench.close_reason(twice), None);
+
+    let silent = bench.connect("silent");
+    bench.pass(SECOND * 9);
+    assert_eq!(bench.close_reason(silent), None);
+    bench.pass(SECOND);
+    assert_eq!(bench.close_reason(silent), Some(CloseReason::BadInit));
+    assert_eq!(bench.close_reason(twice), None, "a member is under no deadline");
+
+    let gone = bench.connect("gone");
+    bench.hub.disconnect(bench.now, gone);
+    bench.say(twice, r#"{"type":"close"}"#);
+    assert!(bench.is_empty());
+}
+
+#[test]
+fn a_client_is_whom_its_token_names_in_a_room_that_it_opens() {
+    let mut bench = Bench::new(|_| {});
+    let liar = bench.connect("liar");
+    bench.init(liar, "alice", &[]);
+    assert_eq!(bench.heard(liar), ["error wrong-user"]);
+    assert_eq!(bench.close_reason(liar), Some(CloseReason::WrongUser));
+
+    let rooms = |rooms: &[&str]| Rooms::Only(rooms.iter().map(|room| (*room).to_owned()).collect());
+    let other = bench.hub.connect(bench.now, Principal { user_id: "other".into(), rooms: rooms(&["elsewhere"]) });
+    bench.init(other, "other", &[]);
+    assert_eq!(bench.heard(other), ["error wrong-room"]);
+    assert_eq!(bench.close_reason(other), Some(CloseReason::WrongRoom));
+
+    let right = bench.hub.connect(bench.now, Principal { user_id: "right".into(), rooms: rooms(&["room"]) });
+    bench.init(right, "right", &[]);
+    assert_eq!(bench.close_reason(right), None);
+    assert_eq!(bench.hub.stats().members, 1);
+}
+
+#[test]
+fn rooms_and_their_members_are_limited() {
+    let mut bench = Bench::new(|config| {
+        config.members_per_room = 1;
+        config.rooms = 1;
+    });
+    bench.join("alice");
+    let bob = bench.join("bob");
+    assert_eq!(bench.close_reason(bob), Some(CloseReason::RoomFull));
+    let carol = bench.connect("carol");
+    bench.say(carol, r#"{"type":"init","userId":"carol","roomId":"another"}"#);
+    assert_eq!(bench.close_reason(carol), Some(CloseReason::TooManyRooms));
+    let again = bench.join("alice");
+    assert_eq!(bench.close_reason(again), None, "who is in already takes no further place");
+}
+
+#[test]
+fn rooms_are_apart() {
+    let mut bench = Bench::new(|_| {});
+    let alice = bench.join("alice");
+    bench.offer(alice, "c");
+    let bob = bench.connect("bob");
+    bench.say(bob, r#"{"type":"init","userId":"bob","roomId":8}"#);
+    assert_eq!(bench.heard(bob), Vec::<String>::new());
+    bench.answer(bob, "c");
+    assert_eq!(bench.heard(bob), ["error no-such-connection"]);
+    assert_eq!(bench.heard(alice), Vec::<String>::new());
+}
+
+#[test]
+fn bad_messages_lose_nothing() {
+    let (mut bench, alice, bob) = linked(|_| {});
+    for text in ["", "{", "7", r#"{"type":"offer"}"#, r#"{"type":"answer","id":3,"sdp":"s"}"#] {
+        bench.say(alice, text);
+        assert_eq!(bench.heard(alice), ["error malformed"], "{text}");
+    }
+    bench.say(alice, r#"{"type":"whatever"}"#);
+    assert_eq!(bench.heard(alice), Vec::<String>::new(), "unknown types are ignored");
+    bench.candidate(alice, "nobody knows it");
+    bench.drop_connection(alice, "nobody knows it");
+    assert_eq!(bench.heard(alice), Vec::<String>::new());
+    bench.offer(alice, "");
+    bench.offer(alice, &"x".repeat(129));
+    assert_eq!(bench.heard(alice), ["error bad-id", "error bad-id"]);
+    bench.candidate(alice, "c");
+    assert_eq!(bench.heard(bob), ["candidate c"]);
+}
+
+#[test]
+fn nobody_gets_at_the_connections_of_others() {
+    let (mut bench, alice, bob) = linked(|_| {});
+    bench.offer(alice, "spare");
+    let eve = bench.join("eve");
+    bench.heard(eve);
+    bench.offer(alice, "spare2");
+    bench.heard(alice);
+    bench.heard(bob);
+    for id in ["c", "spare2"] {
+        bench.offer(eve, id);
+        bench.candidate(eve, id);
+        bench.answer(eve, id);
+        bench.drop_connection(eve, id);
+        let heard = bench.heard(eve);
+        assert_eq!(heard, ["error id-taken", "error id-taken", "error no-such-connection"], "{id}");
+    }
+    assert_eq!(bench.heard(alice), Vec::<String>::new());
+    assert_eq!(bench.heard(bob), Vec::<String>::new());
+    assert_eq!((bench.hub.stats().links, bench.hub.stats().spares), (2, 1));
+}
+
+#[test]
+fn messages_are_limited_in_size_and_in_number() {
+    let mut bench = Bench::new(|config| config.messages_per_second = 10);
+    let large = bench.join("large");
+    bench.say(large, &"x".repeat(64 * 1024 + 1));
+    assert_eq!(bench.heard(large), ["error message-too-large"]);
+    assert_eq!(bench.close_reason(large), Some(CloseReason::MessageTooLarge));
+
+    let fast = bench.join("fast");
+    for _ in 0..19 {
+        bench.say(fast, r#"{"type":"unknown"}"#);
+    }
+    assert_eq!(bench.close_reason(fast), None, "twice the rate in a burst, init included");
+    bench.now += SECOND;
+    for _ in 0..10 {
+        bench.say(fast, r#"{"type":"unknown"}"#);
+    }
+    assert_eq!(bench.close_reason(fast), None, "the rate is sustained");
+    bench.say(fast, r#"{"type":"unknown"}"#);
+    assert_eq!(bench.close_reason(fast), Some(CloseReason::TooManyMessages));
+    bench.say(fast, r#"{"type":"unknown"}"#);
+    assert_eq!(bench.heard(fast).last().map(String::as_str), Some("error too-many-messages"));
+    bench.pass(SECOND * 10);
+    assert!(bench.is_empty());
+}
+
+#[test]
+fn spares_and_their_candidates_are_limited() {
+    let mut bench = Bench::new(|config| {
+        config.spares_per_member = 2;
+        config.signals_per_chunk = 3;
+    });
+    let alice = bench.join("alice");
+    ["a", "b", "c"].iter().for_each(|id| bench.offer(alice, id));
+    assert_eq!(bench.heard(alice), ["leave c", "error too-many-spares"]);
+    (0..3).for_each(|_| bench.candidate(alice, "b"));
+    assert_eq!(bench.heard(alice), ["error too-many-signals"]);
+    let bob = bench.join("bob");
+    assert_eq!(bench.heard(bob), ["accept b of alice, 3"]);
+    bench.candidate(alice, "c");
+    assert_eq!(bench.hub.stats().spares, 1, "what was refused is not known");
+}
+
+#[test]
+fn old_spares_are_replaced_whether_or_not_anybody_joins() {
+    let mut bench = Bench::new(|_| {});
+    let alice = bench.join("alice");
+    bench.offer(alice, "a");
+    bench.pass(SECOND * 300);
+    bench.offer(alice, "b");
+    bench.pass(SECOND * 299);
+    assert_eq!(bench.heard(alice), Vec::<String>::new());
+    bench.pass(SECOND);
+    assert_eq!(bench.heard(alice), ["leave a", "request"]);
+    assert_eq!(bench.hub.poll_timeout(), Some(bench.now + SECOND * 300));
+    bench.say(alice, r#"{"type":"close"}"#);
+    assert!(bench.is_empty());
+}
+
+#[test]
+fn a_joiner_gets_no_spare_that_is_too_old() {
+    let mut bench = Bench::new(|_| {});
+    let alice = bench.join("alice");
+    bench.offer(alice, "a");
+    bench.now += SECOND * 601;
+    let bob = bench.join("bob");
+    assert_eq!(bench.heard(bob), Vec::<String>::new());
+    assert_eq!(bench.heard(alice), ["leave a", "request", "request"]);
+    assert_eq!(bench.hub.stats().waiting, 1);
+}
+
+#[test]
+fn who_leaves_is_gone_at_once() {
+    let (mut bench, alice, bob) = linked(|_| {});
+    bench.offer(bob, "spare");
+    bench.say(bob, r#"{"type":"close"}"#);
+    assert_eq!(bench.close_reason(bob), Some(CloseReason::Left));
+    assert_eq!(bench.heard(bob), Vec::<String>::new());
+    assert_eq!(bench.heard(alice), ["leave c"]);
+    bench.offer(bob, "ghost");
+    bench.say(alice, r#"{"type":"close"}"#);
+    assert!(bench.is_empty());
+}
+
+#[test]
+fn a_lost_member_is_given_time_to_come_back() {
+    let (mut bench, alice, bob) = linked(|_| {});
+    bench.offer(bob, "spare");
+    bench.hub.disconnect(bench.now, bob);
+    bench.hub.disconnect(bench.now, bob);
+    assert_eq!((bench.hub.stats().members, bench.hub.stats().spares), (2, 0), "spares of the lost are withheld");
+    bench.candidate(alice, "c");
+    let carol = bench.join("carol");
+    assert_eq!(bench.heard(carol), Vec::<String>::new(), "who is lost is not paired");
+    bench.pass(SECOND * 9);
+    assert_eq!(bench.heard(alice), ["request"], "for carol; nobody has left");
+
+    let bob = bench.connect("bob");
+    bench.init(bob, "bob", &["c"]);
+    assert_eq!(bench.heard(alice), Vec::<String>::new(), "its link lives");
+    assert_eq!(bench.heard(carol), ["request"], "and who came meanwhile is paired now");
+    bench.candidate(bob, "c");
+    assert_eq!(bench.heard(alice), ["candidate c"]);
+    bench.pass(SECOND * 30);
+    assert_eq!(bench.heard(alice), Vec::<String>::new(), "the grace period is over and was in time");
+}
+
+#[test]
+fn after_the_grace_period_the_others_are_told() {
+    let (mut bench, alice, bob) = linked(|_| {});
+    bench.hub.disconnect(bench.now, bob);
+    bench.pass(SECOND * 10);
+    assert_eq!(bench.heard(alice), ["leave c"]);
+    assert_eq!((bench.hub.stats().members, bench.hub.stats().links), (1, 0));
+    // A link that outlived even that is one again when its other end says so.
+    let bob = bench.connect("bob");
+    bench.init(bob, "bob", &["c"]);
+    assert_eq!(bench.heard(alice), Vec::<String>::new());
+    assert_eq!(bench.hub.stats().links, 1);
+    bench.hub.disconnect(bench.now, bob);
+    bench.hub.disconnect(bench.now, alice);
+    bench.pass(SECOND * 10);
+    assert!(bench.is_empty());
+}
+
+#[test]
+fn a_newer_session_supersedes_and_keeps_what_it_names() {
+    let (mut bench, alice, bob) = linked(|_| {});
+    let carol = bench.join("carol");
+    bench.offer(bob, "d");
+    bench.heard(carol);
+    bench.heard(alice);
+    // Bob has c with alice and d with carol; only d is well.
+    let newer = bench.connect("bob");
+    bench.init(newer, "bob", &["d", "unheard of"]);
+    assert_eq!(bench.close_reason(bob), Some(CloseReason::Superseded));
+    assert_eq!(bench.heard(alice), ["leave c", "request"], "paired anew");
+    assert_eq!(bench.heard(carol), Vec::<String>::new());
+    bench.hub.disconnect(bench.now, bob);
+    bench.offer(bob, "ghost");
+    bench.pass(SECOND * 60);
+    assert_eq!(bench.hub.stats().members, 3, "the old session is nobody's any more");
+    bench.candidate(newer, "d");
+    assert_eq!(bench.heard(carol), ["candidate d"]);
+}
+
+#[test]
+fn a_connection_that_both_ends_name_to_a_new_server_is_a_link() {
+    let mut bench = Bench::new(|_| {});
+    let alice = bench.connect("alice");
+    bench.init(alice, "alice", &["c"]);
+    bench.offer(alice, "spare");
+    bench.offer(alice, "c");
+    assert_eq!(bench.hub.stats().spares, 1, "a renegotiation is not kept as a spare");
+    let eve = bench.join("eve");
+    bench.heard(eve);
+    bench.offer(eve, "c");
+    assert_eq!(bench.heard(eve), ["error id-taken"]);
+    bench.heard(alice);
+    let bob = bench.connect("bob");
+    bench.init(bob, "bob", &["c"]);
+    assert_eq!(bench.heard(alice), Vec::<String>::new());
+    bench.offer(bob, "c");
+    assert_eq!(bench.heard(alice), ["offer c"]);
+    for session in [alice, bob, eve] {
+        bench.say(session, r#"{"type":"close"}"#);
+    }
+    assert!(bench.is_empty());
+}
+
+#[test]
+fn claims_are_bounded_and_die_with_their_owner() {
+    let mut bench = Bench::new(|config| config.max_message_bytes = 1 << 20);
+    let alice = bench.connect("alice");
+    let many: Vec<String> = (0..2000).map(|i| format!("claim{i}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    bench.init(alice, "alice", &many);
+    let claims = |bench: &Bench| bench.hub.rooms["room"].claims();
+    assert_eq!(claims(&bench), 1024);
+    bench.join("bob");
+    bench.say(alice, r#"{"type":"close"}"#);
+    assert_eq!(claims(&bench), 0);
+}
+
+#[test]
+fn two_whose_connection_failed_are_paired_anew() {
+    let (mut bench, alice, bob) = linked(|_| {});
+    bench.offer(alice, "fresh");
+    bench.drop_connection(bob, "c");
+    assert_eq!(bench.heard(alice), ["leave c", "accepted fresh by bob", "request"]);
+    assert_eq!(bench.heard(bob), ["accept fresh of alice, 1"]);
+    bench.drop_connection(alice, "c");
+    assert_eq!(bench.heard(bob), Vec::<String>::new(), "the other end was faster");
+    bench.drop_connection(alice, "fresh");
+    assert_eq!(bench.heard(bob), ["leave fresh", "request"]);
+    assert_eq!((bench.hub.stats().links, bench.hub.stats().waiting), (0, 1));
+    bench.offer(alice, "withdrawn");
+    bench.drop_connection(alice, "withdrawn");
+    assert_eq!(bench.hub.stats().spares, 0);
+}
+
+#[test]
+fn a_connection_dropped_while_its_other_end_is_lost_waits_for_it() {
+    let (mut bench, alice, bob) = linked(|_| {});
+    bench.hub.disconnect(bench.now, bob);
+    bench.drop_connection(alice, "c");
+    assert_eq!(bench.heard(alice), Vec::<String>::new());
+    bench.offer(alice, "fresh");
+    let bob = bench.connect("bob");
+    bench.init(bob, "bob", &[]);
+    assert_eq!(bench.heard(bob), ["accept fresh of alice, 1"]);
+}
+
+#[test]
+fn shutting_down_says_so_to_everyone() {
+    let (mut bench, alice, bob) = linked(|_| {});
+    let early = bench.connect("early");
+    bench.hub.shut_down();
+    for session in [alice, bob, early] {
+        assert_eq!(bench.close_reason(session), Some(CloseReason::GoingAway));
+        bench.hub.disconnect(bench.now, session);
+        bench.offer(session, "late");
+    }
+    assert!(bench.is_empty());
+}
+
+#[test]
+fn close_reasons_have_codes_of_their_own() {
+    use CloseReason::*;
+    let reasons = [
+        Left,
+        Superseded,
+        BadInit,
+        WrongUser,
+        WrongRoom,
+        RoomFull,
+        TooManyRooms,
+        MessageTooLarge,
+        TooManyMessages,
+        GoingAway,
+    ];
+    let codes: BTreeSet<u16> = reasons.iter().map(|reason| reason.code()).collect();
+    let names: BTreeSet<&str> = reasons.iter().map(|reason| reason.name()).collect();
+    assert_eq!((codes.len(), names.len()), (reasons.len(), reasons.len()));
+    assert!(codes.iter().all(|code| (1000..1012).contains(code) || (4000..5000).contains(code)));
+}
+
+#[test]
+fn a_chunk_is_handed_over_unchanged() {
+    let mut bench = Bench::new(|_| {});
+    let alice = bench.join("alice");
+    let candidate = IceCandidate {
+        candidate: "candidate:1 1 udp 1 192.0.2.1 9 typ host".into(),
+        sdp_mid: Some("0".into()),
+        sdp_m_line_index: Some(0),
+        username_fragment: Some("frag".into()),
+    };
+    bench.offer(alice, "c");
+    bench.message(alice, &ClientMessage::Candidate { id: "c".into(), candidate: Some(candidate.clone()) });
+    bench.join("bob");
+    bench.collect();
+    let signals = bench.sent.iter().find_map(|(_, message)| match message {
+        ServerMessage::Accept { signals, .. } => Some(signals.clone()),
+        _ => None,
+    });
+    let expected =
+        [SessionSignal::Offer { sdp: "offer c".into() }, SessionSignal::Candidate { candidate: Some(candidate) }];
+    assert_eq!(signals.as_deref(), Some(&expected[..]));
+}
+
+#[test]
+fn a_room_of_hundreds_is_no_trouble() {
+    const MEMBERS: usize = 500;
+    let mut bench = Bench::new(|config| {
+        config.members_per_room = MEMBERS;
+        config.messages_per_second = 1_000_000;
+    });
+    let begun = Instant::now();
+    let mut sessions = Vec::new();
+    for member in 0..MEMBERS {
+        let session = bench.join(&format!("member{member}"));
+        // One spare, and one in place of each that the joiner takes.
+        sessions.iter().enumerate().for_each(|(owner, &session)| bench.offer(session, &format!("{owner}-{member}")));
+        bench.offer(session, &format!("{member}-own"));
+        sessions.push(session);
+    }
+    assert_eq!(bench.hub.stats().links, MEMBERS * (MEMBERS - 1) / 2);
+    for session in sessions {
+        bench.say(session, r#"{"type":"close"}"#);
+    }
+    assert!(bench.is_empty());
+    assert!(begun.elapsed() < Duration::from_secs(30), "it took {:?}", begun.elapsed());
+}

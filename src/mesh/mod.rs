@@ -1,24 +1,25 @@
 //! The client's brain: which connections there should be, and in what state.
 //!
 //! Pure: inputs and the time go in by [`Mesh::handle`], actions come out of [`Mesh::poll_action`], and
-//! [`Mesh::poll_timeout`] says when [`Input::Timeout`] is wanted. No sockets, no tokio, no WebRTC, no clock and no random
-//! source of its own: the same seed and the same inputs give the same actions.
+//! [`Mesh::poll_timeout`] says when [`Input::Timeout`] is wanted. No sockets, no tokio, no WebRTC, no clock and no
+//! random source of its own: the same seed and the same inputs give the same actions.
 //!
 //! Every decision of the protocol on the member's side is here: spare offers, who is whose peer, deadlines, duplicates,
 //! glare, limits. In short:
 //!
-//! - Each user id is one peer with one working connection. Two running swarms have one connection at a time, since the engine
-//!   cannot tell two between the same two sockets apart. A running swarm is known by its DTLS fingerprint. So while a
-//!   connection is well, a further offer of the same swarm is held back, and answered if the connection ends meanwhile; and an
-//!   answer to an offer of ours says that the other end has let go of what there was. Of two that begin at once the one with
-//!   the lower id survives, at both ends.
-//! - A connection of another instance (the member was restarted, or is a browser, where each connection is one) is made in
-//!   parallel. When it opens it ends the old peer and begins a new one.
+//! - Each user id is one peer with one working connection. Two running swarms have one connection at a time, since the
+//!   engine cannot tell two between the same two sockets apart. A running swarm is known by its DTLS fingerprint. So
+//!   while a connection is well, a further offer of the same swarm is held back, and answered if the connection ends
+//!   meanwhile; and an answer to an offer of ours says that the other end has let go of what there was. Of two that
+//!   begin at once the one with the lower id survives, at both ends.
+//! - A connection of another instance (the member was restarted, or is a browser, where each connection is one) is made
+//!   in parallel. When it opens it ends the old peer and begins a new one.
 //! - `leaveSwarm` is a hint: an open connection stays until its path fails or the other end says `close` in-band.
-//! - When signaling is lost, open connections live on. When it is back, `init` names them, what was half-way is begun anew, and
-//!   fresh spares are offered under new ids.
-//! - A connection that fails while both members stay is dropped at the server, which pairs the two anew: at once for one that
-//!   was well for a while, with growing pauses for one that fails again, and after a number of attempts no more.
+//! - When signaling is lost, open connections live on. When it is back, `init` names them, what was half-way is begun
+//!   anew, and fresh spares are offered under new ids.
+//! - A connection that fails while both members stay is dropped at the server, which pairs the two anew: at once for
+//!   one that was well for a while, with growing pauses for one that fails again, and after a number of attempts no
+//!   more.
 //! - Every wait has a deadline, and a peer has exactly one terminal event.
 //!
 //! The driver of a mesh (`swarm`, or the simulator) does what the actions say, in order, and reports
@@ -121,8 +122,8 @@ pub enum Action {
         connection: ConnectionId,
         control: Control,
     },
-    /// Drop the link, at once or (`flush`) when what is queued for sending has left, the close deadline at the latest. No
-    /// [`Input::LinkEnded`] is wanted, and one that was on its way is ignored.
+    /// Drop the link, at once or (`flush`) when what is queued for sending has left, the close deadline at the latest.
+    /// No [`Input::LinkEnded`] is wanted, and one that was on its way is ignored.
     CloseLink {
         connection: ConnectionId,
         flush: bool,
@@ -133,7 +134,8 @@ pub enum Action {
 /// What the application hears.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MeshEvent {
-    /// A peer can be sent to. First event of a peer that ever opens. From here to `PeerClosed`, `connection` is its link.
+    /// A peer can be sent to. First event of a peer that ever opens. From here to `PeerClosed`, `connection` is its
+    /// link.
     PeerOpen { peer: PeerId, user_id: String, connection: ConnectionId, native: bool },
     /// A newer link took over from the one named before, for the same peer.
     PeerSwitched { peer: PeerId, user_id: String, connection: ConnectionId, native: bool },

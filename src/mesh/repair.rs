@@ -1,7 +1,7 @@
 //! Connections that failed while both members stay in the room: the server is told, and pairs the two anew.
 //!
-//! Either end may be the first to tell. A pair that cannot be connected is not tried for ever: pauses grow from attempt to
-//! attempt, and after [`MAX_ATTEMPTS`] the pair is left alone until one of the two begins a new session.
+//! Either end may be the first to tell. A pair that cannot be connected is not tried for ever: pauses grow from attempt
+//! to attempt, and after [`MAX_ATTEMPTS`] the pair is left alone until one of the two begins a new session.
 
 use super::Mesh;
 use crate::protocol::{ClientMessage, ConnectionId};

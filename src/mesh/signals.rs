@@ -134,8 +134,8 @@ impl Mesh {
         self.end_rivals(&rivals);
     }
 
-    /// Other connections to a user that would break this one, or be broken by it: those of the running swarm that `instance`
-    /// names, and those of which it is not known yet.
+    /// Other connections to a user that would break this one, or be broken by it: those of the running swarm that
+    /// `instance` names, and those of which it is not known yet.
     fn rivals(&self, user_id: &str, id: &ConnectionId, instance: Option<&str>) -> Vec<ConnectionId> {
         let other_instance = |connection: &Connection| {
             connection.instance.is_some() && instance.is_some_and(|_| connection.instance.as_deref() != instance)
@@ -239,8 +239,9 @@ impl Mesh {
         self.actions.push_back(Action::ApplyAnswer { connection: id, sdp });
     }
 
-    /// The other end renegotiates. While we have no offer of our own out there is no glare; with media there will be, and the rule
-    /// belongs here: towards a JS peer ignore the colliding offer, between natives the offerer of the connection wins.
+    /// The other end renegotiates. While we have no offer of our own out there is no glare; with media there will be,
+    /// and the rule belongs here: towards a JS peer ignore the colliding offer, between natives the offerer of the
+    /// connection wins.
     fn renegotiate(&mut self, id: ConnectionId, sdp: String) {
         match self.connections.get(&id).map(|connection| connection.stage) {
             Some(Stage::Open | Stage::Connecting) => {

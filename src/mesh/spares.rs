@@ -1,7 +1,7 @@
 //! Spare offers: how many there are to be, and when they are made.
 //!
-//! Each spare may become a peer, so spares count towards `max_peers`: an offer that was taken should never have to be turned
-//! away. The server's requests that this forbids are owed, and paid when there is room again.
+//! Each spare may become a peer, so spares count towards `max_peers`: an offer that was taken should never have to be
+//! turned away. The server's requests that this forbids are owed, and paid when there is room again.
 
 use super::{Action, Connection, Mesh, Stage};
 use crate::protocol::{ClientMessage, ConnectionId};

@@ -1,8 +1,9 @@
 //! Signaling messages: one JSON object each. Unknown fields and unknown types are ignored on both sides, so that either
 //! side may grow.
 //!
-//! Beyond the JS original's, and ignored where they are not known: `init.connections`, the client's `drop` and the server's
-//! `error`. A server may also say `leaveSwarm` of a spare offer that nobody took: it does not keep that any longer.
+//! Beyond the JS original's, and ignored where they are not known: `init.connections`, the client's `drop` and the
+//! server's `error`. A server may also say `leaveSwarm` of a spare offer that nobody took: it does not keep that any
+//! longer.
 
 use super::{ConnectionId, MalformedMessage};
 use serde::{Deserialize, Serialize};
@@ -16,8 +17,8 @@ pub enum ClientMessage {
     Init {
         user_id: String,
         room_id: RoomId,
-        /// Connections of an earlier session of this member that still live: the server keeps them, instead of pairing the
-        /// member with the other ends anew. Sent when signaling was lost and came back.
+        /// Connections of an earlier session of this member that still live: the server keeps them, instead of pairing
+        /// the member with the other ends anew. Sent when signaling was lost and came back.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         connections: Vec<ConnectionId>,
     },
@@ -27,8 +28,8 @@ pub enum ClientMessage {
     Candidate { id: ConnectionId, candidate: Option<IceCandidate> },
     /// The answer to the offer of that id.
     Answer { id: ConnectionId, sdp: String },
-    /// This connection failed at the sender's end, or this spare offer is withdrawn. Two members whose connection failed are
-    /// paired anew.
+    /// This connection failed at the sender's end, or this spare offer is withdrawn. Two members whose connection
+    /// failed are paired anew.
     Drop { id: ConnectionId },
     /// Leaves the room.
     Close,

@@ -1,5 +1,5 @@
-//! What stands for WebRTC: a link opens when both ends have applied offer and answer and neither has closed, each end after a
-//! delay of its own.
+//! What stands for WebRTC: a link opens when both ends have applied offer and answer and neither has closed, each end
+//! after a delay of its own.
 
 use rtcswarm::protocol::ConnectionId;
 use std::collections::BTreeMap;

@@ -81,8 +81,8 @@ impl Member {
         Ok(socket)
     }
 
-    /// One open peer per user, one terminal event per peer, `PeerClosed` only after `PeerOpen`. `is_open` tells whether a
-    /// connection is an open link of this member.
+    /// One open peer per user, one terminal event per peer, `PeerClosed` only after `PeerOpen`. `is_open` tells whether
+    /// a connection is an open link of this member.
     pub fn check_event(&mut self, event: &MeshEvent, is_open: impl Fn(&ConnectionId) -> bool) -> Result<(), String> {
         if self.life != Life::Running {
             return Err("an event after the last one".into());

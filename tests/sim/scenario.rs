@@ -1,6 +1,6 @@
-//! A seed's story: members come, go, crash and come back while messages are late, sockets die, links fail and the server
-//! restarts; then the weather clears, and after a while everything must be right; then everyone leaves, and nothing may be
-//! left.
+//! A seed's story: members come, go, crash and come back while messages are late, sockets die, links fail and the
+//! server restarts; then the weather clears, and after a while everything must be right; then everyone leaves, and
+//! nothing may be left.
 
 use super::member::Life;
 use super::world::{random, Outcome, Weather, World};
@@ -100,6 +100,27 @@ fn story(world: &mut World) -> Outcome {
     }
     world.run_until(world.now + SECOND * 240)?;
     nothing_is_left(world)
+}
+
+/// Many members, half of them at once; then all leave.
+pub fn crowd(size: usize) -> Outcome {
+    let hub = HubConfig { members_per_room: size, messages_per_second: 2000, ..HubConfig::default() };
+    let weather = Weather { latency: Duration::from_millis(50), refused: 0.0, stillborn: 0.0 };
+    let mut world = World::new(random(size as u64), hub, weather);
+    for member in 0..size {
+        world.join(&format!("user{member}"), 1, size * 2)?;
+        if member >= size / 2 {
+            world.run_until(world.now + SECOND / 10)?;
+        }
+    }
+    world.run_until(world.now + SECOND * 10)?;
+    everyone_is_connected(&world)?;
+    spares_are_in_place(&world)?;
+    for node in world.running() {
+        world.leave(node)?;
+    }
+    world.run_until(world.now + SECOND * 10)?;
+    nothing_is_left(&world)
 }
 
 fn join(world: &mut World, user: &str, most: usize) -> Outcome {

@@ -1,13 +1,13 @@
-//! The world in which meshes and a hub run: virtual time, sockets that are in order and may break, links that open and fail,
-//! members that come, go and crash. Everything random comes from the seed.
+//! The world in which meshes and a hub run: virtual time, sockets that are in order and may break, links that open and
+//! fail, members that come, go and crash. Everything random comes from the seed.
 
 use super::links::{End, Links};
 use super::member::{Life, Member};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rtcswarm::hub::{CloseReason, Hub, HubConfig, Output, Principal, Rooms, SessionId};
-use rtcswarm::mesh::{Action, Input, LinkEnd, Mesh, MeshConfig, MeshEvent};
-use rtcswarm::protocol::{ConnectionId, Control, IceCandidate, RoomId, ServerMessage};
+use rtcswarm::mesh::{Action, EndReason, Input, LinkEnd, Mesh, MeshConfig, MeshEvent};
+use rtcswarm::protocol::{ClientMessage, ConnectionId, Control, IceCandidate, RoomId, ServerMessage};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::atomic::AtomicU64;
@@ -64,8 +64,8 @@ pub struct World {
     pub hub: Hub,
     pub answer_timeout: Duration,
     pub connect_timeout: Duration,
-    /// Messages that reached the server or a client.
-    pub messages: usize,
+    /// How often each kind of thing happened: to see that the stories have it in them.
+    pub happened: BTreeMap<&'static str, usize>,
     pub trace: Option<Vec<String>>,
     start: Instant,
     hub_config: HubConfig,
@@ -120,7 +120,7 @@ impl World {
             hub: Hub::new(hub_config.clone()),
             answer_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
-            messages: 0,
+            happened: BTreeMap::new(),
             trace: None,
             start: Instant::now(),
             hub_config,
@@ -131,6 +131,10 @@ impl World {
             hub_timer: None,
             peer_ids: Arc::new(AtomicU64::new(1)),
         }
+    }
+
+    fn count(&mut self, kind: &'static str) {
+        *self.happened.entry(kind).or_default() += 1;
     }
 
     pub fn instant(&self) -> Instant {
@@ -273,7 +277,7 @@ impl World {
                 if cut || server_closed {
                     return Ok(());
                 }
-                self.messages += 1;
+                self.count(client_kind(&text));
                 trace!(self, "{} -> server: {}", self.name(node), brief(&text));
                 self.hub.receive(self.instant(), session, &text);
                 self.hear_hub()
@@ -283,7 +287,7 @@ impl World {
                 if cut || self.members[node].socket != Some(socket) {
                     return Ok(());
                 }
-                self.messages += 1;
+                self.count(server_kind(&message));
                 trace!(self, "server -> {}: {}", self.name(node), brief(&message.to_json()));
                 self.input(node, Input::Signal(message))
             }
@@ -530,7 +534,8 @@ impl World {
         refused
     }
 
-    /// Two connections between the same two sockets break each other: whoever begins a second one must have closed the first.
+    /// Two connections between the same two sockets break each other: whoever begins a second one must have closed the
+    /// first.
     fn no_rivals(&self, node: usize, id: &ConnectionId) -> Outcome {
         match self.links.rivals(id, node).first() {
             Some(rival) => Err(format!("{rival} is alive between the same two")),
@@ -614,6 +619,7 @@ impl World {
         let is_open =
             |id: &ConnectionId| links.side(id, node).is_some_and(|side| links.all[id].ends[side] == End::Open);
         self.members[node].check_event(event, is_open)?;
+        self.count(event_kind(event));
         if *event == MeshEvent::Closed {
             if let Some(leak) = self.links.of(node).first() {
                 return Err(format!("closed without closing {leak}"));
@@ -637,8 +643,8 @@ impl World {
         self.input(node, Input::ClosePeer { peer })
     }
 
-    /// Nothing that this user's earlier selves said is still on its way. Their `init` would supersede a later one that was
-    /// faster, on another socket.
+    /// Nothing that this user's earlier selves said is still on its way. Their `init` would supersede a later one that
+    /// was faster, on another socket.
     pub fn is_heard_out(&self, user_id: &str) -> bool {
         let mut sockets = self.sockets.iter().filter(|socket| self.members[socket.node].user_id == user_id);
         sockets.all(|socket| socket.cut || socket.server_closed || socket.last[0] <= self.now)
@@ -661,4 +667,42 @@ pub fn random(seed: u64) -> StdRng {
 
 fn brief(text: &str) -> String {
     text.chars().take(160).collect()
+}
+
+fn client_kind(text: &str) -> &'static str {
+    match ClientMessage::parse(text) {
+        Ok(Some(ClientMessage::Init { connections, .. })) if connections.is_empty() => "init",
+        Ok(Some(ClientMessage::Init { .. })) => "init with connections",
+        Ok(Some(ClientMessage::Drop { .. })) => "drop",
+        _ => "other to server",
+    }
+}
+
+fn server_kind(message: &ServerMessage) -> &'static str {
+    match message {
+        ServerMessage::OfferRequest => "offerRequest",
+        ServerMessage::LeaveSwarm { .. } => "leaveSwarm",
+        ServerMessage::Error { .. } => "error",
+        _ => "other to client",
+    }
+}
+
+fn event_kind(event: &MeshEvent) -> &'static str {
+    match event {
+        MeshEvent::PeerOpen { .. } => "peer open",
+        MeshEvent::PeerClosed { reason, .. } => match reason {
+            EndReason::RemoteClose => "closed by remote",
+            EndReason::Left => "closed, left",
+            EndReason::ConnectionLost => "closed, lost",
+            _ => "closed otherwise",
+        },
+        MeshEvent::PeerFailed { reason, .. } => match reason {
+            EndReason::AnswerTimeout => "failed, no answer",
+            EndReason::ConnectTimeout => "failed, no channel",
+            EndReason::TooManyPeers => "failed, too many",
+            EndReason::Left => "failed, left",
+            _ => "failed otherwise",
+        },
+        _ => "other event",
+    }
 }
