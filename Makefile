@@ -67,7 +67,7 @@ bench: build
 SECONDS ?= 60
 fuzz:
 	@$(call need,cargo-fuzz,cargo install cargo-fuzz)
-	for target in dispatch hub control candidate; do \
+	for target in dispatch hub control swarm; do \
 		$(CARGO) +nightly fuzz run $$target -- -max_total_time=$(SECONDS) || exit 1; done
 
 include scripts/install.mk

@@ -372,6 +372,11 @@
 #define RTCSWARM_LOG_TRACE 5
 
 /*
+ The shortest HS256 secret: 256 bits, as RFC 7518, 3.2 wants it.
+ */
+#define MIN_SECRET_BYTES 32
+
+/*
  A channel of a connection, numbered in the order in which this side came to know it.
  */
 typedef struct ChannelId ChannelId;
@@ -778,9 +783,9 @@ int32_t rtcswarm_close(struct rtcswarm *swarm);
  Frees a swarm, closing it first if that was not done. NULL is fine. No callback runs after it returns,
  and a call that waits in another thread ends with RTCSWARM_ERR_CLOSED. Outside of a callback it waits for
  a running one, and (RTCSWARM_TIMEOUT_CLOSE at most) until sockets and memory are given back. Inside a
- callback of the same swarm it returns at once; the rest happens when the callback has returned. Two swarms
- must not free each other, each inside a callback. In a forked child it does nothing. Events that were taken
- stay valid.
+ callback of the same swarm it returns at once; the rest happens when the callback has returned, and until
+ then calls on it answer RTCSWARM_ERR_CLOSED. Two swarms must not free each other, each inside a callback. In
+ a forked child it does nothing. Events that were taken stay valid.
  */
 void rtcswarm_free(struct rtcswarm *swarm);
 

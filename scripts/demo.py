@@ -102,12 +102,23 @@ class Demo:
                 del missing[name]
 
     def token(self, user: str) -> str:
-        command = [self.target / "rtcswarm-server", "token", "--secret-file", self.secret]
+        command = [
+            self.target / "rtcswarm-server",
+            "token",
+            "--secret-file",
+            self.secret,
+        ]
         command += ["--user", user, "--room", ROOM, "--ttl", "1h"]
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
 
     def start_server(self) -> str:
-        command = [self.target / "rtcswarm-server", "--listen", "127.0.0.1:0", "--jwt-secret-file", self.secret]
+        command = [
+            self.target / "rtcswarm-server",
+            "--listen",
+            "127.0.0.1:0",
+            "--jwt-secret-file",
+            self.secret,
+        ]
         self.start("server", command)
         self.wait_for({"server": r"listening on (wss?://\S+)"})
         line = next(line for name, line in self.heard if name == "server" and "listening on" in line)
@@ -124,7 +135,16 @@ class Demo:
         }
 
     def command(self, url: str, name: str, program: list[str], expect: int) -> list[str]:
-        options = ["--url", url, "--token", self.token(name), "--room", ROOM, "--user", name]
+        options = [
+            "--url",
+            url,
+            "--token",
+            self.token(name),
+            "--room",
+            ROOM,
+            "--user",
+            name,
+        ]
         return program + options + ["--expect", str(expect), "--timeout", str(int(PATIENCE))]
 
     def run(self) -> None:
@@ -149,8 +169,10 @@ class Demo:
         print("\n== Who is connected to whom: round trip in ms")
         print(table)
         pairs = len(peers) * (len(peers) - 1) // 2
-        print(f"\n{pairs} links between {len(peers)} peers, open and greeted both ways {met:.2f} s after the first process")
-        print(f"began; {leaver} left and the {len(running)} others noticed.")
+        print(
+            f"\n{pairs} links between {len(peers)} peers, open and greeted both ways {met:.2f} s after the first began;"
+        )
+        print(f"{leaver} left and the {len(running)} others noticed.")
 
         if self.hold:
             self.stay(url)
@@ -206,9 +228,16 @@ class Demo:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--target", default=str(ROOT / "target" / "release"), help="where the library and the server are")
+    parser.add_argument(
+        "--target",
+        default=str(ROOT / "target" / "release"),
+        help="where the library and the server are",
+    )
     parser.add_argument("--build", default=str(ROOT / "build"), help="where the C and C++ peers are")
-    parser.add_argument("--library", default="librtcswarm.dylib" if sys.platform == "darwin" else "librtcswarm.so")
+    parser.add_argument(
+        "--library",
+        default="librtcswarm.dylib" if sys.platform == "darwin" else "librtcswarm.so",
+    )
     parser.add_argument("--hold", action="store_true", help="stay, and say how to join")
     with tempfile.TemporaryDirectory() as folder:
         demo = Demo(parser.parse_args(), Path(folder))

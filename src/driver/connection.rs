@@ -189,9 +189,9 @@ impl Connection {
         self.with(Instant::now(), |link| link.open_channel(label, options))?.map_err(DriverError::Engine)
     }
 
-    pub fn close_channel(self: &Arc<Self>, channel: ChannelId) {
-        // A connection that is closed has no channels.
-        let _ = self.with(Instant::now(), |link| link.close_channel(channel));
+    /// Whether there is such a channel: a connection that is closed has none.
+    pub fn close_channel(self: &Arc<Self>, channel: ChannelId) -> bool {
+        self.with(Instant::now(), |link| link.close_channel(channel)).unwrap_or(false)
     }
 
     /// Queues one message whole, or nothing. Sends on this thread when the link is idle; a busy one is left to the driver's task, which
@@ -236,7 +236,7 @@ impl Connection {
     }
 
     /// Bytes accepted by `send` and not yet acknowledged by the other side.
-    pub fn buffered(&self, channel: ChannelId) -> usize {
+    pub fn buffered(&self, channel: ChannelId) -> Option<usize> {
         self.core().link.buffered(channel)
     }
 

@@ -174,7 +174,9 @@ impl Driver {
     pub async fn shut_down(&self) {
         let mut done = self.0.done.subscribe();
         self.0.stopping.store(true, Ordering::Release);
-        for connection in self.0.table().all() {
+        // In a statement of its own: the loop would hold the table's lock, which closing takes.
+        let connections = self.0.table().all();
+        for connection in connections {
             if !connection.is_flushing() {
                 connection.abandon();
             }
@@ -425,7 +427,9 @@ impl Shared {
         if news.candidates.is_empty() && !news.completed {
             return;
         }
-        for connection in self.table().all() {
+        // In a statement of its own: the loop would hold the table's lock, which the connections take.
+        let connections = self.table().all();
+        for connection in connections {
             // One that is open has found its path.
             if connection.is_open() {
                 continue;

@@ -168,9 +168,9 @@ pub unsafe extern "C" fn rtcswarm_close(swarm: *mut rtcswarm) -> i32 {
 /// Frees a swarm, closing it first if that was not done. NULL is fine. No callback runs after it returns,
 /// and a call that waits in another thread ends with RTCSWARM_ERR_CLOSED. Outside of a callback it waits for
 /// a running one, and (RTCSWARM_TIMEOUT_CLOSE at most) until sockets and memory are given back. Inside a
-/// callback of the same swarm it returns at once; the rest happens when the callback has returned. Two swarms
-/// must not free each other, each inside a callback. In a forked child it does nothing. Events that were taken
-/// stay valid.
+/// callback of the same swarm it returns at once; the rest happens when the callback has returned, and until
+/// then calls on it answer RTCSWARM_ERR_CLOSED. Two swarms must not free each other, each inside a callback. In
+/// a forked child it does nothing. Events that were taken stay valid.
 // Safety: NULL, or what rtcswarm_new gave, once; not used after that.
 #[no_mangle]
 pub unsafe extern "C" fn rtcswarm_free(swarm: *mut rtcswarm) {

@@ -9,7 +9,7 @@ mod room;
 mod tests;
 
 use crate::protocol::{ClientMessage, ConnectionId, RoomId, ServerMessage, SessionSignal};
-use room::Room;
+use room::{Messages, Room};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -147,6 +147,8 @@ impl CloseReason {
 /// A client that is connected.
 struct Session {
     principal: Principal,
+    /// When its `init` is due.
+    init_due: Instant,
     /// The room that it is in, after its `init`.
     room: Option<String>,
     /// Messages that it may send now.
@@ -158,7 +160,15 @@ struct Session {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     Init(SessionId),
-    Grace { room: String, user_id: String },
+    /// A lost member's return.
+    Grace {
+        room: String,
+        user_id: String,
+    },
+    /// The oldest spare of a room grows too old.
+    Spares {
+        room: String,
+    },
 }
 
 /// See the module's documentation.
@@ -188,8 +198,9 @@ impl Hub {
         let session = SessionId(self.next_session);
         self.next_session += 1;
         let allowance = f64::from(self.config.messages_per_second) * 2.0;
-        self.sessions.insert(session, Session { principal, room: None, allowance, refilled: now });
-        self.due.insert((now + self.config.init_timeout, Due::Init(session)));
+        let init_due = now + self.config.init_timeout;
+        self.sessions.insert(session, Session { principal, init_due, room: None, allowance, refilled: now });
+        self.due.insert((init_due, Due::Init(session)));
         session
     }
 
@@ -227,19 +238,16 @@ impl Hub {
                 self.signal(now, session, &room, id, SessionSignal::Candidate { candidate });
             }
             (Some(room), ClientMessage::Answer { id, sdp }) => self.answer(session, &room, id, sdp),
+            (Some(room), ClientMessage::Drop { id }) => self.drop_connection(now, session, &room, &id),
         }
     }
 
     /// The client's transport is gone without a `close`: the grace period begins. Idempotent.
     pub fn disconnect(&mut self, now: Instant, session: SessionId) {
         let Some(client) = self.sessions.remove(&session) else { return };
-        let Some(name) = client.room else { return };
-        let Some(room) = self.rooms.get_mut(&name) else { return };
-        let user_id = client.principal.user_id;
-        // A session that was superseded is nobody's any more.
-        if room.session_of(&user_id) == Some(session) {
-            room.lose(&user_id);
-            self.due.insert((now + self.config.grace, Due::Grace { room: name, user_id }));
+        self.due.remove(&(client.init_due, Due::Init(session)));
+        if let Some(room) = client.room {
+            self.lose(now, session, room, client.principal.user_id);
         }
     }
 
@@ -265,8 +273,14 @@ impl Hub {
                 Some((_, Due::Grace { room, user_id })) => {
                     // Someone who came back in time has a session again.
                     if self.rooms.get(&room).is_some_and(|room| room.is_lost(&user_id)) {
-                        self.leave(&room, &user_id);
+                        self.remove(&room, &user_id, Room::give_up);
                     }
+                }
+                Some((_, Due::Spares { room })) => {
+                    let Some(members) = self.rooms.get_mut(&room) else { continue };
+                    let messages = members.expire(now, self.config.spare_ttl);
+                    self.send_all(messages);
+                    self.watch_spares(room);
                 }
                 None => {}
             }
@@ -301,28 +315,53 @@ impl Hub {
         }
         self.outputs.push_back(Output::Close { session, reason });
         let Some(client) = self.sessions.remove(&session) else { return };
-        self.due.retain(|(_, due)| *due != Due::Init(session));
+        self.due.remove(&(client.init_due, Due::Init(session)));
         let Some(room) = client.room else { return };
         if reason == CloseReason::Left {
-            self.leave(&room, &client.principal.user_id);
-        } else if let Some(members) = self.rooms.get_mut(&room) {
+            self.remove(&room, &client.principal.user_id, Room::remove);
+        } else {
             // Thrown out for its manners: its links to the others may be as good as ever.
-            let user_id = client.principal.user_id;
-            if members.session_of(&user_id) == Some(session) {
-                members.lose(&user_id);
-                self.due.insert((now + self.config.grace, Due::Grace { room, user_id }));
-            }
+            self.lose(now, session, room, client.principal.user_id);
+        }
+    }
+
+    /// A member without a transport: its grace period begins.
+    fn lose(&mut self, now: Instant, session: SessionId, name: String, user_id: String) {
+        let Some(room) = self.rooms.get_mut(&name) else { return };
+        // A session that was superseded is nobody's any more.
+        if room.session_of(&user_id) == Some(session) {
+            let until = now + self.config.grace;
+            room.lose(&user_id, until);
+            self.due.insert((until, Due::Grace { room: name, user_id }));
         }
     }
 
     /// A member is gone for good: the other ends of its links are told.
-    fn leave(&mut self, name: &str, user_id: &str) {
+    fn remove(&mut self, name: &str, user_id: &str, how: fn(&mut Room, &str) -> Messages) {
         let Some(room) = self.rooms.get_mut(name) else { return };
-        for (session, id) in room.remove(user_id) {
-            self.outputs.push_back(Output::Send { session, message: ServerMessage::LeaveSwarm { id } });
-        }
+        let messages = how(room, user_id);
         if room.is_empty() {
+            if let Some(at) = room.watched {
+                self.due.remove(&(at, Due::Spares { room: name.to_owned() }));
+            }
             self.rooms.remove(name);
+        }
+        self.send_all(messages);
+    }
+
+    fn send_all(&mut self, messages: Messages) {
+        self.outputs.extend(messages.into_iter().map(|(session, message)| Output::Send { session, message }));
+    }
+
+    /// Sees to it that spares are replaced when they are too old, whether or not anybody joins.
+    fn watch_spares(&mut self, name: String) {
+        let Some(room) = self.rooms.get_mut(&name) else { return };
+        let at = room.oldest_spare().map(|made| made + self.config.spare_ttl);
+        if room.watched != at {
+            if let Some(before) = std::mem::replace(&mut room.watched, at) {
+                self.due.remove(&(before, Due::Spares { room: name.clone() }));
+            }
+            self.due.extend(at.map(|at| (at, Due::Spares { room: name })));
         }
     }
 
@@ -348,18 +387,16 @@ impl Hub {
             _ => {}
         }
         client.room = Some(name.clone());
-        self.due.retain(|(_, due)| *due != Due::Init(session));
-        let due = Due::Grace { room: name.clone(), user_id: user_id.to_owned() };
-        self.due.retain(|(_, other)| *other != due);
+        self.due.remove(&(client.init_due, Due::Init(session)));
 
-        let room = self.rooms.entry(name).or_default();
+        let room = self.rooms.entry(name.clone()).or_default();
         let superseded = room.session_of(user_id);
-        for (session, id) in room.seat(user_id, session, connections) {
-            self.outputs.push_back(Output::Send { session, message: ServerMessage::LeaveSwarm { id } });
+        if let Some(until) = room.lost_until(user_id) {
+            self.due.remove(&(until, Due::Grace { room: name, user_id: user_id.to_owned() }));
         }
-        for (session, message) in room.pair(user_id, now, self.config.spare_ttl) {
-            self.outputs.push_back(Output::Send { session, message });
-        }
+        let mut messages = room.seat(user_id, session, connections);
+        messages.extend(room.pair(user_id, now, self.config.spare_ttl));
+        self.send_all(messages);
         if let Some(old) = superseded {
             // Its membership has passed to the new session: there is nothing left for it to lose.
             if let Some(client) = self.sessions.get_mut(&old) {
@@ -383,10 +420,19 @@ impl Hub {
         }
         match room.keep(user_id, id, signal, now, &self.config) {
             Ok(messages) => {
-                self.outputs.extend(messages.into_iter().map(|(session, message)| Output::Send { session, message }));
+                self.send_all(messages);
+                if self.rooms.get(name).is_some_and(|room| room.watched.is_none()) {
+                    self.watch_spares(name.to_owned());
+                }
             }
             Err((code, message)) => self.error(session, code, message.to_owned()),
         }
+    }
+
+    fn drop_connection(&mut self, now: Instant, session: SessionId, name: &str, id: &ConnectionId) {
+        let Some((room, user_id)) = seat(&mut self.rooms, &self.sessions, name, session) else { return };
+        let messages = room.drop_connection(user_id, id, now, self.config.spare_ttl);
+        self.send_all(messages);
     }
 
     fn answer(&mut self, session: SessionId, name: &str, id: ConnectionId, sdp: String) {

@@ -109,6 +109,11 @@ impl Channels {
         self.channels.keys().copied()
     }
 
+    /// Whether it is open, or this side asked for it.
+    pub fn has(&self, id: ChannelId) -> bool {
+        self.channels.contains_key(&id)
+    }
+
     /// One that this side asked for.
     pub fn own(&mut self, id: ChannelId, _options: &ChannelOptions) {
         self.channels.insert(id, Channel { own: true, ..Channel::default() });

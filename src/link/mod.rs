@@ -40,6 +40,10 @@ const MAX_ROUNDS: usize = 4;
 /// An open link with no data for this long is quiet: the engine's own ticks, five a second, are slowed down for it.
 const QUIET_AFTER: Duration = Duration::from_secs(1);
 const QUIET_TICK: Duration = Duration::from_secs(1);
+/// The engine's ICE tick while it is connecting.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
+/// Checks of one pair before it is given up.
+const MAX_CHECKS: u16 = 28;
 /// No busier than this, whatever the engine asks for.
 const SHORTEST_TICK: Duration = Duration::from_millis(1);
 
@@ -118,6 +122,8 @@ pub(crate) struct Link {
     open: bool,
     connected: bool,
     ended: bool,
+    /// A check of ours has succeeded: the engine may nominate.
+    nominate: bool,
     /// Data moved last.
     active: Instant,
     messages: stats::Counters,
@@ -139,8 +145,7 @@ impl Link {
             .with_srflx_acceptance_min_wait(at_once)
             .with_prflx_acceptance_min_wait(at_once)
             .with_relay_acceptance_min_wait(at_once)
-            // Bounds the wait for the next tick, on which the controlling side nominates.
-            .with_ice_connection_attempts(Some(Duration::from_millis(50)), Some(28))
+            .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(MAX_CHECKS))
             .with_ice_timeouts(
                 Some(config.ice_disconnected_timeout),
                 Some(config.ice_failed_timeout),
@@ -170,6 +175,7 @@ impl Link {
             open: false,
             connected: false,
             ended: false,
+            nominate: false,
             active: now,
             messages: stats::Counters::default(),
             path: stats::Path::default(),
@@ -276,6 +282,8 @@ impl Link {
         let is_stun = stun::is_stun(&data);
         if !is_stun {
             self.active = now;
+        } else if self.offerer && !self.connected && stun::is_binding_success(&data) {
+            self.nominate = !self.path.is_relayed(local, remote);
         }
         if !self.remote_set {
             // The engine would drop a check that it cannot verify yet, and the other side would wait to repeat it.
@@ -302,6 +310,13 @@ impl Link {
     /// again, at the latest.
     pub fn pump(&mut self, now: Instant, reading: bool, output: &mut Output) -> Option<Instant> {
         let mut deadline = None;
+        if std::mem::take(&mut self.nominate) && !self.connected {
+            // The engine nominates on its next tick. Nothing but ICE runs yet, so that the tick may as well be now. A relayed
+            // pair waits for it: a better one may answer until then.
+            if let Err(error) = self.engine.handle_timeout(now + CHECK_INTERVAL) {
+                self.end(LinkEnd::Error(error.to_string()), output);
+            }
+        }
         for round in 0..=MAX_ROUNDS {
             let mut events = false;
             while let Some(event) = self.engine.poll_event() {
@@ -462,11 +477,16 @@ impl Link {
         Ok(channel)
     }
 
-    pub fn close_channel(&mut self, channel: ChannelId) {
+    /// Whether there is such a channel.
+    pub fn close_channel(&mut self, channel: ChannelId) -> bool {
+        if !self.channels.has(channel) {
+            return false;
+        }
         if let Some(mut open) = self.engine.data_channel(channel.0 as usize) {
             // One that is closing already closes all the same.
             let _ = open.close();
         }
+        true
     }
 
     /// Queues one message whole, or nothing. `Ok(true)`: nothing waited before it.
@@ -491,9 +511,10 @@ impl Link {
         Ok(before == 0)
     }
 
-    /// Bytes accepted on a channel and not acknowledged yet.
-    pub fn buffered(&mut self, channel: ChannelId) -> usize {
-        self.engine.data_channel(channel.0 as usize).map_or(0, |channel| channel.outstanding_bytes())
+    /// Bytes accepted on a channel and not acknowledged yet; `None` if there is no such channel.
+    pub fn buffered(&mut self, channel: ChannelId) -> Option<usize> {
+        let known = self.channels.has(channel);
+        known.then(|| self.engine.data_channel(channel.0 as usize).map_or(0, |channel| channel.outstanding_bytes()))
     }
 
     pub fn buffered_in_all(&mut self) -> usize {

@@ -65,6 +65,10 @@ impl Path {
         self.remote.extend(parse(text));
     }
 
+    pub fn is_relayed(&self, local: SocketAddr, remote: SocketAddr) -> bool {
+        self.local.contains(&(local, "relay")) || self.remote.contains(&(remote, "relay"))
+    }
+
     pub fn used(&mut self, local: SocketAddr, remote: SocketAddr) {
         self.now = Some((local, remote));
     }

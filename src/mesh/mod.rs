@@ -7,25 +7,34 @@
 //! Every decision of the protocol on the member's side is here: spare offers, who is whose peer, deadlines, duplicates,
 //! glare, limits. In short:
 //!
-//! - Each user id is one peer with one working connection. A second connection of the same running swarm (the same DTLS
-//!   fingerprint) replaces the first quietly, and the end with the smaller user id closes the loser, so that both ends keep
-//!   the same one. A connection of another instance (the member was restarted) ends the old peer and begins a new one.
+//! - Each user id is one peer with one working connection. Two running swarms have one connection at a time, since the engine
+//!   cannot tell two between the same two sockets apart. A running swarm is known by its DTLS fingerprint. So while a
+//!   connection is well, a further offer of the same swarm is held back, and answered if the connection ends meanwhile; and an
+//!   answer to an offer of ours says that the other end has let go of what there was. Of two that begin at once the one with
+//!   the lower id survives, at both ends.
+//! - A connection of another instance (the member was restarted, or is a browser, where each connection is one) is made in
+//!   parallel. When it opens it ends the old peer and begins a new one.
 //! - `leaveSwarm` is a hint: an open connection stays until its path fails or the other end says `close` in-band.
 //! - When signaling is lost, open connections live on. When it is back, `init` names them, what was half-way is begun anew, and
 //!   fresh spares are offered under new ids.
+//! - A connection that fails while both members stay is dropped at the server, which pairs the two anew: at once for one that
+//!   was well for a while, with growing pauses for one that fails again, and after a number of attempts no more.
 //! - Every wait has a deadline, and a peer has exactly one terminal event.
 //!
 //! The driver of a mesh (`swarm`, or the simulator) does what the actions say, in order, and reports
 //! what came of it.
 
 mod peers;
+mod repair;
 mod signals;
+mod spares;
 #[cfg(test)]
 mod tests;
 
 use crate::protocol::{ClientMessage, ConnectionId, Control, IceCandidate, RoomId, ServerMessage, SessionSignal};
 use rand::rngs::StdRng;
 use rand::SeedableRng;
+use repair::Repair;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicU64;
 use std::sync::Arc;
@@ -187,9 +196,6 @@ pub enum ErrorCode {
     Protocol,
 }
 
-/// Between attempts to make a spare offer when the engine refuses.
-const SPARE_BACKOFF: Duration = Duration::from_secs(1);
-
 /// Signals kept for a connection that is not begun yet.
 const MAX_HELD_SIGNALS: usize = 64;
 
@@ -205,10 +211,14 @@ pub struct Mesh {
     connections: BTreeMap<ConnectionId, Connection>,
     /// By user id.
     peers: BTreeMap<String, Peer>,
-    /// Offers that were asked for and that `max_peers` forbids for now.
+    /// Spare offers to be kept: as configured, or as many as the server takes.
+    buffer: usize,
+    /// Offers that are to be made and that `max_peers`, or the engine, forbids for now.
     owed: usize,
-    /// When a spare that could not be made is tried again.
+    /// When an offer that could not be made is tried again.
     retry_spares: Option<Instant>,
+    /// By user id: connections that failed.
+    repairs: BTreeMap<String, Repair>,
     actions: VecDeque<Action>,
 }
 
@@ -225,6 +235,8 @@ struct Connection {
     user_id: Option<String>,
     stage: Stage,
     deadline: Option<Instant>,
+    /// When its channel opened.
+    opened: Option<Instant>,
     native: bool,
     /// The server said that the other end left.
     left: bool,
@@ -248,7 +260,7 @@ struct Peer {
     id: PeerId,
     /// The open connection that is used.
     active: Option<ConnectionId>,
-    /// An offer that was accepted for us while `active` is well: answered if that ends.
+    /// An offer that was accepted for us while there is another connection: answered if that ends.
     held: Option<Held>,
 }
 
@@ -270,8 +282,10 @@ impl Mesh {
             up: false,
             connections: BTreeMap::new(),
             peers: BTreeMap::new(),
+            buffer: 0,
             owed: 0,
             retry_spares: None,
+            repairs: BTreeMap::new(),
             actions: VecDeque::new(),
         }
     }
@@ -284,13 +298,13 @@ impl Mesh {
             Input::Start => {
                 if self.life == Life::New {
                     self.life = Life::Running;
-                    self.join();
+                    self.join(now);
                 }
             }
             Input::Close => self.close(),
             Input::SignalingUp => {
                 self.up = true;
-                self.join();
+                self.join(now);
             }
             Input::SignalingDown => self.signaling_down(),
             Input::Signal(message) => self.hear_server(now, message),
@@ -322,7 +336,8 @@ impl Mesh {
         }
         let connections = self.connections.values().filter_map(|connection| connection.deadline);
         let held = self.peers.values().filter_map(|peer| peer.held.as_ref().map(|held| held.deadline));
-        connections.chain(held).chain(self.retry_spares).min()
+        let repairs = self.repairs.values().filter_map(Repair::due);
+        connections.chain(held).chain(repairs).chain(self.retry_spares).min()
     }
 
     /// Connections of any stage, peers of any stage: what is to be nothing in the end.
@@ -351,6 +366,7 @@ impl Mesh {
         for connection in std::mem::take(&mut self.connections).into_keys() {
             self.actions.push_back(Action::CloseLink { connection, flush: false });
         }
+        self.repairs.clear();
         self.signal(ClientMessage::Close);
         self.life = Life::Closed;
         self.event(MeshEvent::Closed);
@@ -372,7 +388,7 @@ impl Mesh {
                 Stage::Answering => (EndReason::AnswerTimeout, "no answer to our offer in time"),
                 _ => (EndReason::ConnectTimeout, "no open channel in time"),
             };
-            self.drop_connection(now, &id, reason, detail, false);
+            self.fail_connection(now, &id, reason, detail);
         }
         for peer in self.peers.values_mut() {
             if peer.held.as_ref().is_some_and(|held| held.deadline <= now) {
@@ -380,8 +396,8 @@ impl Mesh {
             }
         }
         if self.retry_spares.is_some_and(|at| at <= now) {
-            self.retry_spares = None;
-            self.fill_spares();
+            self.fill_spares(now);
         }
+        self.send_repairs(now);
     }
 }

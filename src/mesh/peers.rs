@@ -1,13 +1,13 @@
 //! The life of peers and of their connections.
 
-use super::{Action, Connection, EndReason, LinkEnd, Mesh, MeshEvent, Peer, PeerId, Stage, SPARE_BACKOFF};
+use super::{Action, Connection, EndReason, Held, LinkEnd, Mesh, MeshEvent, Peer, PeerId, Stage};
 use crate::protocol::{ConnectionId, Control};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 impl Connection {
     pub(super) fn new(user_id: Option<String>, stage: Stage) -> Self {
-        Self { user_id, stage, deadline: None, native: false, left: false, instance: None }
+        Self { user_id, stage, deadline: None, opened: None, native: false, left: false, instance: None }
     }
 }
 
@@ -26,9 +26,13 @@ impl Mesh {
 
     pub(super) fn link_open(&mut self, now: Instant, id: &ConnectionId, native: bool) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let Some(user_id) = connection.user_id.clone() else { return };
+        let (Stage::Answering | Stage::Connecting, Some(user_id)) = (connection.stage, connection.user_id.clone())
+        else {
+            return;
+        };
         connection.stage = Stage::Open;
         connection.deadline = None;
+        connection.opened = Some(now);
         connection.native = native;
         let instance = connection.instance.clone();
         let Some(peer) = self.peers.get_mut(&user_id) else { return };
@@ -37,23 +41,28 @@ impl Mesh {
             return self.event(MeshEvent::PeerOpen { peer, user_id, connection, native });
         };
         let same = instance.is_some() && self.connections.get(&old).is_some_and(|old| old.instance == instance);
-        if !same {
-            // The member was restarted, and its old self is not coming back.
-            peer.active = Some(old.clone());
-            self.drop_connection(now, &old, EndReason::ConnectionLost, "the member came back as a new one", false);
-            self.peer_for(&user_id);
-            let Some(peer) = self.peers.get_mut(&user_id) else { return };
-            peer.active = Some(id.clone());
+        if same {
+            // Two at once should not be, and yet both work.
             let (peer, connection) = (peer.id, id.clone());
-            return self.event(MeshEvent::PeerOpen { peer, user_id, connection, native });
+            let decides = self.config.user_id < user_id;
+            self.event(MeshEvent::PeerSwitched { peer, user_id, connection, native });
+            if decides {
+                // One end decides, or both might close the other's choice.
+                self.say_goodbye(&old);
+            }
+            return;
         }
-        let (peer, connection) = (peer.id, id.clone());
-        let decides = self.config.user_id < user_id;
-        self.event(MeshEvent::PeerSwitched { peer, user_id, connection, native });
-        if decides {
-            // One end decides, or both might close the other's choice.
-            self.say_goodbye(&old);
+        // The member was restarted, and its old self is not coming back.
+        let left = self.connections.remove(&old).is_some_and(|old| old.left);
+        self.actions.push_back(Action::CloseLink { connection: old, flush: false });
+        if let Some(peer) = self.peers.remove(&user_id) {
+            let reason = if left { EndReason::Left } else { EndReason::ConnectionLost };
+            self.terminal(&peer, &user_id, reason, "the member came back as a new one");
         }
+        let peer = self.next_peer_id();
+        let connection = id.clone();
+        self.peers.insert(user_id.clone(), Peer { id: peer, active: Some(connection.clone()), held: None });
+        self.event(MeshEvent::PeerOpen { peer, user_id, connection, native });
     }
 
     /// Closes one of our own connections in good order, with nobody to be told here.
@@ -71,8 +80,7 @@ impl Mesh {
         let Some(connection) = self.connections.get(id) else { return };
         let open = connection.stage == Stage::Open;
         if connection.user_id.is_none() {
-            // The engine could not make a spare: not again at once.
-            self.retry_spares.get_or_insert(now + SPARE_BACKOFF);
+            return self.spare_failed(now, id);
         }
         let (reason, detail) = match cause {
             _ if connection.left => (EndReason::Left, "it left the room".to_owned()),
@@ -82,13 +90,13 @@ impl Mesh {
             LinkEnd::Error(text) if open => (EndReason::ConnectionLost, text),
             LinkEnd::Error(text) => (EndReason::ProtocolError, text),
         };
-        self.forget_connection(now, id, reason, &detail);
+        self.forget_connection(now, id, reason, &detail, true);
     }
 
     pub(super) fn hear_peer(&mut self, now: Instant, id: &ConnectionId, control: Control) {
         match control {
             Control::Close => {
-                self.drop_connection(now, id, EndReason::RemoteClose, "the other side said close", false);
+                self.drop_connection(now, id, EndReason::RemoteClose, "the other side said close");
             }
             // Media: nothing is announced yet, so there is nothing that these could be about.
             Control::Stream { .. } | Control::MidOffer { .. } | Control::TransceiverRequest { .. } => {}
@@ -99,7 +107,7 @@ impl Mesh {
         let found = self.peers.iter().find(|(_, peer)| peer.id == id).map(|(user_id, _)| user_id.clone());
         if let Some(user_id) = found {
             self.end_peer(&user_id, EndReason::LocalClose, "this side closed the peer");
-            self.settle(now);
+            self.fill_spares(now);
         }
     }
 
@@ -126,53 +134,59 @@ impl Mesh {
         });
     }
 
-    /// Drops a link that still is one, and does what follows from it.
-    pub(super) fn drop_connection(
-        &mut self,
-        now: Instant,
-        id: &ConnectionId,
-        reason: EndReason,
-        detail: &str,
-        flush: bool,
-    ) {
+    /// Lets go of a link, for a reason that is nobody's failure.
+    pub(super) fn drop_connection(&mut self, now: Instant, id: &ConnectionId, reason: EndReason, detail: &str) {
         if self.connections.contains_key(id) {
-            self.actions.push_back(Action::CloseLink { connection: id.clone(), flush });
-            self.forget_connection(now, id, reason, detail);
+            self.actions.push_back(Action::CloseLink { connection: id.clone(), flush: false });
+            self.forget_connection(now, id, reason, detail, false);
         }
     }
 
-    /// The same without a held offer taking over.
-    pub(super) fn end_connection(&mut self, id: &ConnectionId, reason: EndReason, detail: &str, flush: bool) {
+    /// Lets go of a link that did not come to be.
+    pub(super) fn fail_connection(&mut self, now: Instant, id: &ConnectionId, reason: EndReason, detail: &str) {
+        if self.connections.contains_key(id) {
+            self.actions.push_back(Action::CloseLink { connection: id.clone(), flush: false });
+            self.forget_connection(now, id, reason, detail, true);
+        }
+    }
+
+    /// Lets go of a link in favour of another, or because signaling is lost: nothing takes its place.
+    pub(super) fn end_connection(&mut self, id: &ConnectionId, reason: EndReason, detail: &str) {
         if let Some(connection) = self.connections.remove(id) {
-            self.actions.push_back(Action::CloseLink { connection: id.clone(), flush });
+            self.actions.push_back(Action::CloseLink { connection: id.clone(), flush: false });
             if let Some(user_id) = connection.user_id {
                 self.without(&user_id, id, reason, detail);
             }
         }
     }
 
-    /// A link is gone.
-    fn forget_connection(&mut self, now: Instant, id: &ConnectionId, reason: EndReason, detail: &str) {
+    /// A link is gone. What is held for that user is next, or, if it failed, an attempt to repair it.
+    fn forget_connection(&mut self, now: Instant, id: &ConnectionId, reason: EndReason, detail: &str, failed: bool) {
         let Some(connection) = self.connections.remove(id) else { return };
         if let Some(user_id) = connection.user_id {
-            let held = self.without(&user_id, id, reason, detail);
-            if let Some(held) = held {
+            if let Some(held) = self.without(&user_id, id, reason, detail) {
                 self.answer_offer(now, held.connection, user_id, held.signals);
+            } else if failed && self.connections_of(&user_id).is_empty() {
+                self.repair(now, &user_id, id, connection.opened);
             }
         }
-        self.settle(now);
+        self.fill_spares(now);
     }
 
-    /// What a peer is without one of its connections. Gives the offer that was held for when its last one ends.
-    fn without(&mut self, user_id: &str, id: &ConnectionId, reason: EndReason, detail: &str) -> Option<super::Held> {
+    /// What a peer is without one of its connections. Gives what is held for when its last one ends.
+    fn without(&mut self, user_id: &str, id: &ConnectionId, reason: EndReason, detail: &str) -> Option<Held> {
         let others = self.connections_of(user_id);
         let peer = self.peers.get_mut(user_id)?;
         if peer.active.as_ref() != Some(id) {
-            if peer.active.is_none() && others.is_empty() {
+            if peer.active.is_some() || !others.is_empty() {
+                return None;
+            }
+            let held = peer.held.take();
+            if held.is_none() {
                 let peer = self.peers.remove(user_id)?;
                 self.terminal(&peer, user_id, reason, detail);
             }
-            return None;
+            return held;
         }
         // The other end closed the one that we had switched to, and keeps the one before.
         let open = others.iter().find_map(|other| {
@@ -188,18 +202,12 @@ impl Mesh {
         let mut peer = self.peers.remove(user_id)?;
         let held = peer.held.take();
         self.terminal(&peer, user_id, reason, detail);
-        if !others.is_empty() {
-            // What is on its way to be open is a new peer.
-            self.peer_for(user_id);
+        if others.is_empty() {
+            return held;
         }
-        held
-    }
-
-    /// A peer or a spare less may leave room for offers.
-    fn settle(&mut self, now: Instant) {
-        self.pay_owed();
-        if self.retry_spares.is_none_or(|at| at <= now) {
-            self.fill_spares();
-        }
+        // What is on its way to be open is a new peer.
+        let id = self.next_peer_id();
+        self.peers.insert(user_id.to_owned(), Peer { id, active: None, held });
+        None
     }
 }

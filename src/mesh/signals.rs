@@ -20,7 +20,7 @@ impl Mesh {
     }
 
     /// `init` and fresh spares, once the swarm is started and signaling is up.
-    pub(super) fn join(&mut self) {
+    pub(super) fn join(&mut self, now: Instant) {
         if self.life != Life::Running || !self.up || self.joined {
             return;
         }
@@ -32,7 +32,8 @@ impl Mesh {
             room_id: self.config.room.clone(),
             connections,
         });
-        self.fill_spares();
+        self.buffer = self.config.peer_buffer;
+        self.fill_spares(now);
     }
 
     /// Open connections live on. Spares are the server's to forget, and what is half-way cannot go on: the server pairs
@@ -43,50 +44,19 @@ impl Mesh {
             return;
         }
         self.owed = 0;
+        self.retry_spares = None;
+        self.forget_repairs();
         let unfinished: Vec<ConnectionId> = self
             .connections
             .iter()
             .filter(|(_, connection)| connection.stage != Stage::Open)
             .map(|(id, _)| id.clone())
             .collect();
-        for id in unfinished {
-            self.end_connection(&id, EndReason::Left, "signaling was lost before the channel was open", false);
-        }
         for peer in self.peers.values_mut() {
             peer.held = None;
         }
-    }
-
-    /// As many spares as there are to be, as far as `max_peers` allows.
-    pub(super) fn fill_spares(&mut self) {
-        if !self.joined {
-            return;
-        }
-        while self.spares() < self.config.peer_buffer && self.may_offer() {
-            self.make_offer();
-        }
-    }
-
-    fn spares(&self) -> usize {
-        self.connections.values().filter(|connection| connection.stage == Stage::Spare).count()
-    }
-
-    /// Each spare may become a peer, so that an offer that was taken never has to be turned away.
-    fn may_offer(&self) -> bool {
-        self.peers.len() + self.spares() < self.config.max_peers
-    }
-
-    fn make_offer(&mut self) {
-        let id = ConnectionId::random(&mut self.random);
-        self.connections.insert(id.clone(), Connection::new(None, Stage::Spare));
-        self.actions.push_back(Action::CreateOffer { connection: id });
-    }
-
-    /// There may be room for offers that were asked for when there was none.
-    pub(super) fn pay_owed(&mut self) {
-        while self.joined && self.owed > 0 && self.may_offer() {
-            self.owed -= 1;
-            self.make_offer();
+        for id in unfinished {
+            self.end_connection(&id, EndReason::ConnectionLost, "signaling was lost before the channel was open");
         }
     }
 
@@ -109,16 +79,15 @@ impl Mesh {
         match message {
             ServerMessage::Accept { id, user_id, signals } => self.accepted_for_us(now, id, user_id, signals),
             ServerMessage::OfferAccepted { id, user_id } => self.offer_accepted(now, &id, user_id),
-            ServerMessage::OfferRequest => {
-                // More than this nobody asks for in good faith.
-                self.owed = (self.owed + 1).min(self.config.max_peers);
-                self.pay_owed();
-            }
+            ServerMessage::OfferRequest => self.offer_requested(now),
             ServerMessage::Offer { id, sdp } => self.renegotiate(id, sdp),
             ServerMessage::Answer { id, sdp } => self.answered(now, id, sdp),
             ServerMessage::Candidate { id, candidate } => self.candidate(id, candidate),
             ServerMessage::LeaveSwarm { id } => self.other_end_left(now, &id),
             ServerMessage::Error { code, message } => {
+                if code == "too-many-spares" {
+                    self.limit_spares();
+                }
                 self.event(MeshEvent::Error { code: ErrorCode::Refused, detail: format!("{code}: {message}") });
             }
         }
@@ -137,21 +106,50 @@ impl Mesh {
         if let Some(why) = refused {
             return self.protocol_error(format!("accept {id} {why}"));
         }
-        if let Some(peer) = self.peers.get_mut(&user_id) {
-            if peer.active.is_some() {
-                // Two connections between the same two sockets break each other, and the one there is is well.
-                let mut signals = signals;
-                signals.truncate(MAX_HELD_SIGNALS);
-                let deadline = now + self.config.answer_timeout;
-                peer.held = Some(Held { connection: id, signals, deadline });
-                return;
+        let instance = match signals.first() {
+            Some(SessionSignal::Offer { sdp }) => fingerprint(sdp),
+            _ => None,
+        };
+        let Some(peer) = self.peers.get(&user_id) else {
+            if self.peers.len() < self.config.max_peers {
+                self.answer_offer(now, id, user_id, signals);
+                return self.trim_spares();
             }
-        } else if self.peers.len() >= self.config.max_peers {
             let peer = self.next_peer_id();
             let detail = format!("this side has {} peers, as many as it may", self.peers.len());
             return self.event(MeshEvent::PeerFailed { peer, user_id, reason: EndReason::TooManyPeers, detail });
+        };
+        let active = peer.active.clone();
+        let rivals = self.rivals(&user_id, &id, instance.as_deref());
+        if rivals.iter().any(|rival| Some(rival) == active.as_ref() || *rival < id) {
+            let mut signals = signals;
+            signals.truncate(MAX_HELD_SIGNALS);
+            let deadline = now + self.config.answer_timeout;
+            if let Some(peer) = self.peers.get_mut(&user_id) {
+                peer.held = Some(Held { connection: id, signals, deadline });
+            }
+            return;
         }
         self.answer_offer(now, id, user_id, signals);
+        self.end_rivals(&rivals);
+    }
+
+    /// Other connections to a user that would break this one, or be broken by it: those of the running swarm that `instance`
+    /// names, and those of which it is not known yet.
+    fn rivals(&self, user_id: &str, id: &ConnectionId, instance: Option<&str>) -> Vec<ConnectionId> {
+        let other_instance = |connection: &Connection| {
+            connection.instance.is_some() && instance.is_some_and(|_| connection.instance.as_deref() != instance)
+        };
+        let others = self.connections.iter().filter(|(other, connection)| {
+            *other != id && connection.user_id.as_deref() == Some(user_id) && !other_instance(connection)
+        });
+        others.map(|(other, _)| other.clone()).collect()
+    }
+
+    fn end_rivals(&mut self, rivals: &[ConnectionId]) {
+        for rival in rivals {
+            self.end_connection(rival, EndReason::ConnectionLost, "the other end began a new connection");
+        }
     }
 
     fn is_held(&self, id: &ConnectionId) -> bool {
@@ -167,6 +165,7 @@ impl Mesh {
         signals: Vec<SessionSignal>,
     ) {
         self.peer_for(&user_id);
+        self.is_repaired(&user_id);
         let mut connection = Connection::new(Some(user_id), Stage::Connecting);
         connection.deadline = Some(now + self.config.connect_timeout);
         let mut offered = false;
@@ -201,26 +200,43 @@ impl Mesh {
             return self.actions.push_back(Action::CloseLink { connection: id.clone(), flush: false });
         }
         self.peer_for(&user_id);
+        self.is_repaired(&user_id);
         let deadline = now + self.config.answer_timeout;
         if let Some(connection) = self.connections.get_mut(id) {
-            connection.user_id = Some(user_id);
+            connection.user_id = Some(user_id.clone());
             connection.stage = Stage::Answering;
             connection.deadline = Some(deadline);
         }
+        // While an open connection is well the other end does not answer; of those that are under way one survives.
+        let rivals = self.rivals(&user_id, id, None);
+        let under_way: Vec<_> = rivals.into_iter().filter(|rival| !self.is_open(rival)).collect();
+        if under_way.iter().any(|rival| rival < id) {
+            self.end_rivals(std::slice::from_ref(id));
+        } else {
+            self.end_rivals(&under_way);
+        }
+    }
+
+    fn is_open(&self, id: &ConnectionId) -> bool {
+        self.connections.get(id).is_some_and(|connection| connection.stage == Stage::Open)
     }
 
     fn answered(&mut self, now: Instant, id: ConnectionId, sdp: String) {
-        let deadline = now + self.config.connect_timeout;
-        match self.connections.get_mut(&id) {
-            Some(connection) if connection.stage == Stage::Answering => {
-                connection.stage = Stage::Connecting;
-                connection.deadline = Some(deadline);
-                connection.instance = fingerprint(&sdp);
-                self.actions.push_back(Action::ApplyAnswer { connection: id, sdp });
-            }
-            Some(_) => self.protocol_error(format!("an answer on connection {id}, which awaits none")),
-            None => {}
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let (Stage::Answering, Some(user_id)) = (connection.stage, connection.user_id.clone()) else {
+            return self.protocol_error(format!("an answer on connection {id}, which awaits none"));
+        };
+        connection.stage = Stage::Connecting;
+        connection.deadline = Some(now + self.config.connect_timeout);
+        connection.instance = fingerprint(&sdp);
+        let instance = connection.instance.clone();
+        let rivals = self.rivals(&user_id, &id, instance.as_deref());
+        if rivals.iter().any(|rival| !self.is_open(rival) && *rival < id) {
+            return self.end_rivals(&[id]);
         }
+        // The other end answers us, so it has let go of whatever there was.
+        self.end_rivals(&rivals);
+        self.actions.push_back(Action::ApplyAnswer { connection: id, sdp });
     }
 
     /// The other end renegotiates. While we have no offer of our own out there is no glare; with media there will be, and the rule
@@ -254,7 +270,8 @@ impl Mesh {
         }
         match self.connections.get_mut(id) {
             Some(connection) if connection.stage == Stage::Open => connection.left = true,
-            Some(_) => self.drop_connection(now, id, EndReason::Left, "it left before the channel was open", false),
+            Some(connection) if connection.stage == Stage::Spare => self.spare_expired(id),
+            Some(_) => self.drop_connection(now, id, EndReason::Left, "it left before the channel was open"),
             None => {}
         }
     }

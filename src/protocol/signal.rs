@@ -1,7 +1,8 @@
 //! Signaling messages: one JSON object each. Unknown fields and unknown types are ignored on both sides, so that either
 //! side may grow.
 //!
-//! Fields beyond the JS original's, all optional and ignored by it: `init.connections`, and the server message `error`.
+//! Beyond the JS original's, and ignored where they are not known: `init.connections`, the client's `drop` and the server's
+//! `error`. A server may also say `leaveSwarm` of a spare offer that nobody took: it does not keep that any longer.
 
 use super::{ConnectionId, MalformedMessage};
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,9 @@ pub enum ClientMessage {
     Candidate { id: ConnectionId, candidate: Option<IceCandidate> },
     /// The answer to the offer of that id.
     Answer { id: ConnectionId, sdp: String },
+    /// This connection failed at the sender's end, or this spare offer is withdrawn. Two members whose connection failed are
+    /// paired anew.
+    Drop { id: ConnectionId },
     /// Leaves the room.
     Close,
 }
@@ -46,7 +50,7 @@ pub enum ServerMessage {
     Answer { id: ConnectionId, sdp: String },
     /// Relayed from the other end of a connection.
     Candidate { id: ConnectionId, candidate: Option<IceCandidate> },
-    /// The other end of that connection left.
+    /// The other end of that connection left; or that spare offer is not kept any longer.
     LeaveSwarm { id: ConnectionId },
     /// The server refused something. `code` is one of the server's short names, `message` is for people.
     Error { code: String, message: String },
@@ -97,7 +101,7 @@ impl From<&str> for RoomId {
 impl ClientMessage {
     /// `Ok(None)` for a message of a type this version does not know.
     pub fn parse(json: &str) -> Result<Option<Self>, MalformedMessage> {
-        parse_known(json, &["init", "offer", "candidate", "answer", "close"])
+        parse_known(json, &["init", "offer", "candidate", "answer", "drop", "close"])
     }
 
     pub fn to_json(&self) -> String {

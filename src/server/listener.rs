@@ -59,7 +59,8 @@ pub(super) async fn accept_all(shared: &Arc<Shared>, listener: TcpListener, tls:
                     continue;
                 }
             },
-            _ = stopped.wait_for(|stopped| *stopped) => return,
+            // Its guard must not live on in the future of `serve`, which callers spawn.
+            () = async { drop(stopped.wait_for(|stopped| *stopped).await) } => return,
         };
         let before = shared.connections.fetch_add(1, Ordering::AcqRel);
         let counted = Counted(shared.clone());

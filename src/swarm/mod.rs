@@ -259,8 +259,11 @@ impl Swarm {
             return Err(Error::Invalid("the channel fast is closed by closing the peer".into()));
         }
         let open = self.peers.get(peer)?;
-        open.connection.close_channel(ChannelId(channel));
-        Ok(())
+        if open.connection.close_channel(ChannelId(channel)) {
+            Ok(())
+        } else {
+            Err(Error::NoChannel(channel))
+        }
     }
 
     /// Lets go of one peer; [`Event::PeerClosed`] follows. It may come back by joining again.
@@ -292,7 +295,7 @@ impl Swarm {
     /// Bytes that were accepted for a channel and not acknowledged by the peer yet.
     pub fn buffered(&self, peer: u64, channel: u32) -> Result<usize, Error> {
         let open = self.peers.get(peer)?;
-        Ok(open.connection.buffered(ChannelId(channel)))
+        open.connection.buffered(ChannelId(channel)).ok_or(Error::NoChannel(channel))
     }
 
     /// The next event; blocks until `timeout` (`None`: for ever). `Ok(None)` when there was none,

@@ -142,7 +142,14 @@ impl Room {
 
     fn accept(&mut self, connection: ConnectionId, offer: &str) {
         let answer = match self.connections.get(&connection) {
-            Some(link) => link.apply_offer(offer),
+            Some(link) => match link.apply_offer(offer) {
+                // What cannot be used changes nothing: a link that is well must not end by a forged or broken signal.
+                Err(error) => {
+                    let detail = format!("an offer on connection {connection} cannot be used: {error}");
+                    return self.events.push(Event::Error { code: ErrorCode::Protocol, detail });
+                }
+                answer => answer,
+            },
             None => self.driver.answer(connection.clone(), offer).map(|(link, answer)| {
                 self.connections.insert(connection.clone(), link);
                 answer

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,7 +62,17 @@ static void await_count(struct room *room, atomic_int *count, int wanted, const 
 }
 
 static void await_kind(struct room *room, struct watch *watch, int32_t kind) {
-  await_count(room, &watch->seen[kind], 1, rtcswarm_event_name(kind));
+  double deadline = deadline_in(20);
+  while (atomic_load(&watch->seen[kind]) == 0) {
+    if (room != NULL) room_pump(room);
+    if (now() > deadline) {
+      for (int32_t other = RTCSWARM_EVENT_PEER_OPEN; other <= RTCSWARM_EVENT_CLOSED; other++) {
+        fprintf(stderr, "%d of %s\n", atomic_load(&watch->seen[other]), rtcswarm_event_name(other));
+      }
+      FAIL("no %s", rtcswarm_event_name(kind));
+    }
+    look_again_soon();
+  }
 }
 
 static rtcswarm *new_swarm(rtcswarm_config *config) {
@@ -364,10 +375,14 @@ static void free_inside(int32_t kind) {
         await(&room, bob, RTCSWARM_EVENT_CHANNEL_OPEN);
         OK(rtcswarm_channel_close(bob->swarm, open->peer, channel));
       }
-      if (kind == RTCSWARM_EVENT_PEER_CLOSED) OK(rtcswarm_close(bob->swarm));
+      if (kind == RTCSWARM_EVENT_PEER_CLOSED) {
+        await_kind(&room, watch, RTCSWARM_EVENT_PEER_OPEN);
+        OK(rtcswarm_close(bob->swarm));
+      }
     }
   }
-  await_count(&room, &watch->finalized, 1, rtcswarm_event_name(kind));
+  await_kind(&room, watch, kind);
+  await_count(&room, &watch->finalized, 1, "finalizer");
   CHECK(watch->seen[kind] == 1 && atomic_load(&watch->freed));
   room_close(&room);
   free(watch);

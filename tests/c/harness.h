@@ -82,6 +82,8 @@ struct member *room_add(struct room *room, const char *name, rtcswarm_config *co
 struct member *room_join(struct room *room, const char *name);
 /* A member in a process of its own: fork it before the swarms that it shall not inherit. */
 struct member *room_fork(struct room *room, const char *name);
+/* Ends a forked child well, without a look at the memory that it inherited: that is its parent's. */
+void end_child(void);
 /* A session at the hub for a member that is no swarm of this program's. */
 uint64_t room_stranger(struct room *room, const char *name);
 

@@ -323,7 +323,7 @@ static void a_swarm_belongs_to_its_process(void) {
   if (child == 0) {
     alarm((unsigned)patience(30));
     in_the_child(alice->swarm, of_bob);
-    _exit(0);
+    end_child();
   }
   int status;
   CHECK(waitpid(child, &status, 0) == child);

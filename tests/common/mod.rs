@@ -21,12 +21,19 @@ struct Carried {
     swarms: HashMap<SessionId, Arc<Swarm>>,
     /// Messages from the hub by type, to count round trips.
     pub log: Vec<String>,
+    /// Signals for which this says `false` are lost on the way to the hub.
+    passes: fn(&str) -> bool,
 }
 
 impl Carrier {
     pub fn new() -> Self {
+        Self::losing(|_| true)
+    }
+
+    /// One that loses the signals for which `passes` is `false`.
+    pub fn losing(passes: fn(&str) -> bool) -> Self {
         let hub = Hub::new(HubConfig { messages_per_second: 100_000, ..HubConfig::default() });
-        Self(Arc::new(Mutex::new(Carried { hub, swarms: HashMap::new(), log: Vec::new() })))
+        Self(Arc::new(Mutex::new(Carried { hub, swarms: HashMap::new(), log: Vec::new(), passes })))
     }
 
     pub fn join(&self, config: Config) -> Member {
@@ -43,6 +50,9 @@ impl Carrier {
 
     fn receive(&self, session: SessionId, json: &str) {
         let mut carried = self.0.lock().unwrap();
+        if !(carried.passes)(json) {
+            return;
+        }
         carried.hub.receive(Instant::now(), session, json);
         carried.flush();
     }

@@ -6,6 +6,7 @@ use futures_util::{SinkExt, StreamExt};
 use rtcswarm::protocol::{ClientMessage, ServerMessage};
 use serde_json::Value;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -60,13 +61,18 @@ impl Client {
     }
 
     pub async fn init(&mut self, user_id: &str, room: &str) {
-        let message =
-            ClientMessage::Init { user_id: user_id.into(), room_id: room.into(), connections: Vec::new() };
+        let message = ClientMessage::Init { user_id: user_id.into(), room_id: room.into(), connections: Vec::new() };
         self.say(&message).await;
     }
 
     pub async fn offer(&mut self, id: &str, sdp: &str) {
         self.say(&ClientMessage::Offer { id: id.into(), sdp: sdp.into() }).await;
+    }
+
+    /// Returns when the server has taken all that was sent: it answers in order. Only when nothing else is to be heard.
+    pub async fn sync(&mut self) {
+        self.send(Message::text("no JSON")).await;
+        assert_eq!(self.hear_error().await, "malformed");
     }
 
     pub async fn say(&mut self, message: &ClientMessage) {
@@ -187,6 +193,30 @@ pub async fn get_upgrade(address: SocketAddr, path: &str, headers: &[(&str, &str
     ];
     all.extend_from_slice(headers);
     get(address, path, &all).await
+}
+
+/// The status and the `error` that a handshake with this token gets.
+pub async fn knock(address: SocketAddr, token: &str) -> (u16, String) {
+    let answer = get_upgrade(address, "/", &[("authorization", &format!("Bearer {token}"))]).await;
+    if answer.status == 101 {
+        return (101, String::new());
+    }
+    let body = answer.json();
+    assert!(!body["message"].as_str().unwrap().is_empty(), "{answer:?}");
+    let unauthorized = answer.status == 401;
+    assert_eq!(header(&answer.head, "www-authenticate"), unauthorized.then_some("Bearer"), "{answer:?}");
+    assert!(!answer.body.contains(token), "a token is told to nobody: {answer:?}");
+    (answer.status, body["error"].as_str().unwrap().to_owned())
+}
+
+/// Waits until `/healthz` says so.
+pub async fn until_health(address: SocketAddr, what: &str, look: impl Fn(&Value) -> bool) {
+    let wait = async {
+        while !look(&get(address, "/healthz", &[]).await.json()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    soon(what, wait).await;
 }
 
 pub async fn read_answer(stream: &mut TcpStream) -> Answer {

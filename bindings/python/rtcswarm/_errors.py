@@ -1,0 +1,123 @@
+"""Exceptions: one per status of the C API."""
+
+from __future__ import annotations
+
+
+class RtcSwarmError(Exception):
+    """A call did nothing. `status` is the C API's number."""
+
+    status = 0
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        if status is not None:
+            self.status = status
+
+
+class WouldBlock(RtcSwarmError):
+    """The send buffer is full; a `Writable` event follows."""
+
+    status = -1
+
+
+class InvalidArgument(RtcSwarmError, ValueError):
+    """An argument or a configuration that cannot be used."""
+
+    status = -10
+
+
+class InvalidState(RtcSwarmError):
+    """Not now: before the start, or the wrong kind of signaling."""
+
+    status = -11
+
+
+class Closed(RtcSwarmError):
+    """The swarm is closed or closing."""
+
+    status = -12
+
+
+class NoPeer(RtcSwarmError, LookupError):
+    """No open peer has this id (any more)."""
+
+    status = -13
+
+
+class NoChannel(RtcSwarmError, LookupError):
+    """The peer has no open channel of this number."""
+
+    status = -14
+
+
+class TooLarge(RtcSwarmError, ValueError):
+    """The message is larger than this side sends or the other side takes."""
+
+    status = -15
+
+
+class Reserved(RtcSwarmError, ValueError):
+    """Text that begins with `@fast` belongs to the protocol."""
+
+    status = -16
+
+
+class Malformed(RtcSwarmError, ValueError):
+    """A signaling message that cannot be read."""
+
+    status = -17
+
+
+class Unsupported(RtcSwarmError):
+    """The other side, or this system, cannot do this."""
+
+    status = -18
+
+
+class Busy(RtcSwarmError):
+    """Events are taken in another way already."""
+
+    status = -19
+
+
+class OsFailure(RtcSwarmError):
+    """The operating system refused something."""
+
+    status = -20
+
+
+class Forked(RtcSwarmError):
+    """The swarm belongs to the process that made it, not to a fork of it."""
+
+    status = -21
+
+
+class InternalError(RtcSwarmError):
+    """A bug in the library was caught; the swarm is closed."""
+
+    status = -22
+
+
+_BY_STATUS: dict[int, type[RtcSwarmError]] = {
+    error.status: error
+    for error in (
+        WouldBlock,
+        InvalidArgument,
+        InvalidState,
+        Closed,
+        NoPeer,
+        NoChannel,
+        TooLarge,
+        Reserved,
+        Malformed,
+        Unsupported,
+        Busy,
+        OsFailure,
+        Forked,
+        InternalError,
+    )
+}
+
+
+def error_for(status: int, message: str) -> RtcSwarmError:
+    return _BY_STATUS.get(status, RtcSwarmError)(message or f"status {status}", status)

@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""The README's examples, as they stand there: compiled, and run together in one room until each has heard the others."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RELEASE = ROOT / "target" / "release"
+LANGUAGES = {"c": "hello.c", "cpp": "hello.cpp", "python": "hello.py", "rust": "hello.rs"}
+
+
+def blocks(text: str) -> dict[str, str]:
+    """The first block of each language."""
+    found: dict[str, str] = {}
+    for language, code in re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        found.setdefault(language, code)
+    return found
+
+
+def build(folder: Path, code: dict[str, str]) -> dict[str, list[str]]:
+    """Compiles what has to be; gives the command of each."""
+    for language, name in LANGUAGES.items():
+        (folder / name).write_text(code[language])
+    warnings = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{ROOT}/include", f"-I{ROOT}/bindings/c"]
+    link = [f"-L{RELEASE}", "-lrtcswarm", f"-Wl,-rpath,{RELEASE}"]
+    compilers = {"c": [os.environ.get("CC", "cc"), "-std=c99"], "cpp": [os.environ.get("CXX", "c++"), "-std=c++17"]}
+    for language, compiler in compilers.items():
+        out = ["-o", str(folder / language)]
+        subprocess.run([*compiler, *warnings, str(folder / LANGUAGES[language]), *out, *link], check=True)
+    # Cargo builds what is in examples/; the README shows the same.
+    if (ROOT / "examples" / LANGUAGES["rust"]).read_text() != code["rust"]:
+        raise SystemExit("readme: examples/hello.rs is not what the README shows")
+    subprocess.run(["cargo", "build", "--quiet", "--example", "hello"], check=True, cwd=ROOT)
+    return {
+        "c": [str(folder / "c")],
+        "cpp": [str(folder / "cpp")],
+        "python": [sys.executable, str(folder / LANGUAGES["python"])],
+        "rust": [str(ROOT / "target" / "debug" / "examples" / "hello")],
+    }
+
+
+def main() -> int:
+    code = blocks((ROOT / "README.md").read_text())
+    missing = LANGUAGES.keys() - code.keys()
+    if missing:
+        raise SystemExit(f"readme: no example in {', '.join(sorted(missing))}")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        commands = build(folder, code)
+        secret = folder / "secret"
+        secret.write_text(secrets.token_hex(32))
+        server_command = [str(RELEASE / "rtcswarm-server"), "--listen", "127.0.0.1:0", "--jwt-secret-file", str(secret)]
+        server = subprocess.Popen(server_command, stdout=subprocess.PIPE, text=True)
+        try:
+            assert server.stdout is not None
+            url = server.stdout.readline().split()[-1]
+            running = {}
+            for user, command in commands.items():
+                sign = [str(RELEASE / "rtcswarm-server"), "token", "--secret-file", str(secret)]
+                sign += ["--user", user, "--room", "lobby"]
+                token = subprocess.run(sign, check=True, capture_output=True, text=True).stdout.strip()
+                env = {**os.environ, "RTCSWARM_URL": url, "RTCSWARM_TOKEN": token, "RTCSWARM_USER": user}
+                env["PYTHONPATH"] = str(ROOT / "bindings" / "python")
+                env.setdefault("RTCSWARM_LIBRARY", str(RELEASE / "librtcswarm.so"))
+                running[user] = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
+            for user, process in running.items():
+                heard = process.communicate(timeout=60)[0].split("\n")
+                expected = sorted(f"{other} says hello" for other in commands if other != user)
+                if process.returncode != 0 or sorted(filter(None, heard)) != expected:
+                    raise SystemExit(
+                        f"readme: the {user} example ended with {process.returncode}, having heard {heard}"
+                    )
+                print(f"ok readme: {user}")
+        finally:
+            server.terminate()
+            server.wait(10)
+    print(f"readme: {len(commands)} passed, 0 failed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# All tests but the linters, which `make test` runs before. A tool that is missing is said in one line; with CI=true it is a failure.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export RTCSWARM_LIBRARY="$PWD/target/release/librtcswarm.so"
+[ "$(uname -s)" = Darwin ] && RTCSWARM_LIBRARY="${RTCSWARM_LIBRARY%.so}.dylib"
+venv="${VENV:-build/venv}"
+
+step() { printf '\n== %s\n' "$1"; }
+
+step "Rust: units, swarms over loopback, server, simulator, STUN and TURN, header, exports"
+make --no-print-directory build
+cargo test --quiet
+step "C and C++: compile matrix, contract, valgrind, installed by pkg-config and CMake"
+tests/c/run.sh
+step "Python: types, the package, its wheel"
+(cd bindings/python && "../../$venv/bin/mypy")
+PYTHONPATH=bindings/python "$venv/bin/python" -m pytest -q bindings/python/tests
+step "README: its examples as they stand there"
+make --no-print-directory examples >/dev/null
+"$venv/bin/python" scripts/readme_test.py
+printf '\nAll tests passed.\n'
