@@ -313,10 +313,10 @@ fn stall(pair: &impl Pair, data: &[u8]) -> Result<usize> {
     Ok(sent)
 }
 
-/// Growth is from the lowest sample of the first half to the lowest of the second: what the allocator's arenas hold back
-/// goes up and down by a few MiB with the threads that come and go.
+/// Growth is from the lowest sample of the first half to the lowest of the second.
 fn churn(engine: &impl Engine, rounds: usize) -> Result<Figures> {
     const SAMPLES: usize = 10;
+    measure::use_one_arena();
     let (start, cpu) = (Instant::now(), measure::cpu());
     let mut samples = Vec::new();
     let mut resting = Duration::ZERO;

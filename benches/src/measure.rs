@@ -55,6 +55,13 @@ impl Footprint {
     }
 }
 
+/// For looking for growth: the arenas that glibc makes for threads keep a few MiB each when the threads are gone, and
+/// which thread gets which is luck.
+pub fn use_one_arena() {
+    // SAFETY: may be called at any time; concerns what is allocated from here on.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+}
+
 fn status(key: &str) -> f64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
