@@ -1,52 +1,84 @@
-# make install PREFIX=… DESTDIR=…: headers, libraries, pkg-config, CMake package, the server.
+# Puts the C library, its headers, pkg-config and CMake files, and the server in place; included by the Makefile.
+#
+#   make install PREFIX=/usr/local [LIBDIR=…] [INCLUDEDIR=…] [DESTDIR=…]
+#   make uninstall, with the same
 
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 BINDIR ?= $(PREFIX)/bin
 DOCDIR ?= $(PREFIX)/share/doc/rtcswarm
-VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-# Before 1.0 a minor version may change the interface, so it is in the SONAME (build.rs).
-SONAME_VERSION := $(shell echo $(VERSION) | cut -d. -f1,2)
-ifeq ($(UNAME),Darwin)
-  REAL := librtcswarm.$(VERSION).dylib
-  SONAME := librtcswarm.$(SONAME_VERSION).dylib
-  STATIC_LIBS := -framework Security -framework CoreFoundation -liconv -lm
+DESTDIR ?=
+INSTALL ?= install
+# Empty to keep the debugging symbols.
+STRIP ?= strip
+
+RTCSWARM_VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+# What the shared library is called inside, and who is compatible; as in build.rs.
+RTCSWARM_MAJOR := $(firstword $(subst ., ,$(RTCSWARM_VERSION)))
+ifeq ($(RTCSWARM_MAJOR),0)
+RTCSWARM_INTERFACE := 0.$(word 2,$(subst ., ,$(RTCSWARM_VERSION)))
 else
-  REAL := librtcswarm.so.$(VERSION)
-  SONAME := librtcswarm.so.$(SONAME_VERSION)
-  # What `rustc --print native-static-libs` names, without libgcc_s and libc: the C compiler adds them in the form that fits,
-  # also where everything is static. A test holds it to rustc.
-  STATIC_LIBS := -lutil -lrt -lpthread -lm -ldl
+RTCSWARM_INTERFACE := $(RTCSWARM_MAJOR)
 endif
+
+# What a program needs beside the static library: what `rustc --print native-static-libs` says, without libgcc_s and libc,
+# which every C compiler adds in the form that fits. A test holds it to rustc.
+ifeq ($(shell uname -s),Darwin)
+RTCSWARM_BUILT := librtcswarm.dylib
+RTCSWARM_REAL := librtcswarm.$(RTCSWARM_VERSION).dylib
+RTCSWARM_SONAME := librtcswarm.$(RTCSWARM_INTERFACE).dylib
+RTCSWARM_PRIVATE_LIBS ?= -framework Security -framework CoreFoundation -liconv -lm
+RTCSWARM_STRIP_FLAGS := -S
+else
+RTCSWARM_BUILT := librtcswarm.so
+RTCSWARM_REAL := librtcswarm.so.$(RTCSWARM_VERSION)
+RTCSWARM_SONAME := librtcswarm.so.$(RTCSWARM_INTERFACE)
+RTCSWARM_PRIVATE_LIBS ?= -lutil -lrt -lpthread -lm -ldl
+RTCSWARM_STRIP_FLAGS := --strip-debug
+endif
+
+RTCSWARM_PKGCONFIG := $(LIBDIR)/pkgconfig
+RTCSWARM_CMAKE := $(LIBDIR)/cmake/rtcswarm
+# The CMake package finds its way from where it lies, so that the whole may be moved, where that can be.
+ifeq ($(LIBDIR) $(INCLUDEDIR),$(PREFIX)/lib $(PREFIX)/include)
+RTCSWARM_CMAKE_INCLUDEDIR := $${_rtcswarm_libdir}/../include
+else
+RTCSWARM_CMAKE_INCLUDEDIR := $(INCLUDEDIR)
+endif
+
+RTCSWARM_FILL = sed \
+	-e 's|@PREFIX@|$(PREFIX)|g' \
+	-e 's|@LIBDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR))|g' \
+	-e 's|@INCLUDEDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDEDIR))|g' \
+	-e 's|@CMAKE_INCLUDEDIR@|$(RTCSWARM_CMAKE_INCLUDEDIR)|g' \
+	-e 's|@VERSION@|$(RTCSWARM_VERSION)|g' \
+	-e 's|@REAL@|$(RTCSWARM_REAL)|g' \
+	-e 's|@SONAME@|$(RTCSWARM_SONAME)|g' \
+	-e 's|@PRIVATE_LIBS@|$(RTCSWARM_PRIVATE_LIBS)|g'
 
 .PHONY: install uninstall
 
-fill = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
-  -e 's|@VERSION@|$(VERSION)|' -e 's|@SHARED@|$(REAL)|' -e 's|@SONAME@|$(SONAME)|' \
-  -e 's|@STATIC_LIBS@|$(STATIC_LIBS)|' \
-  -e "s|@INCLUDE_FROM_LIB@|$$(realpath -m --relative-to=$(LIBDIR) $(INCLUDEDIR))|"
-
 install: build
-	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(LIBDIR)/cmake/rtcswarm \
-	  $(DESTDIR)$(BINDIR) $(DESTDIR)$(DOCDIR)
-	install -m 644 include/rtcswarm.h bindings/c/rtcswarm.hpp $(DESTDIR)$(INCLUDEDIR)
-	install -m 755 $(RELEASE)/$(SHARED) $(DESTDIR)$(LIBDIR)/$(REAL)
-	strip -S $(DESTDIR)$(LIBDIR)/$(REAL)
-	ln -sf $(REAL) $(DESTDIR)$(LIBDIR)/$(SONAME)
-	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/$(SHARED)
-	install -m 644 $(RELEASE)/librtcswarm.a $(DESTDIR)$(LIBDIR)/librtcswarm.a
-	strip -S $(DESTDIR)$(LIBDIR)/librtcswarm.a
-	install -m 755 $(RELEASE)/rtcswarm-server $(DESTDIR)$(BINDIR)/rtcswarm-server
-	strip -S $(DESTDIR)$(BINDIR)/rtcswarm-server
-	$(fill) bindings/c/rtcswarm.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/rtcswarm.pc
-	$(fill) bindings/c/cmake/rtcswarmConfig.cmake > $(DESTDIR)$(LIBDIR)/cmake/rtcswarm/rtcswarmConfig.cmake
-	$(fill) bindings/c/cmake/rtcswarmConfigVersion.cmake \
-	  > $(DESTDIR)$(LIBDIR)/cmake/rtcswarm/rtcswarmConfigVersion.cmake
-	install -m 644 LICENSE-MIT LICENSE-APACHE README.md CHANGELOG.md $(DESTDIR)$(DOCDIR)
+	$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)" "$(DESTDIR)$(RTCSWARM_PKGCONFIG)" "$(DESTDIR)$(RTCSWARM_CMAKE)" \
+		"$(DESTDIR)$(DOCDIR)" "$(DESTDIR)$(BINDIR)"
+	$(INSTALL) -m 755 $(RELEASE)/rtcswarm-server "$(DESTDIR)$(BINDIR)"
+	$(INSTALL) -m 644 include/rtcswarm.h bindings/c/rtcswarm.hpp "$(DESTDIR)$(INCLUDEDIR)"
+	$(INSTALL) -m 755 $(RELEASE)/$(RTCSWARM_BUILT) "$(DESTDIR)$(LIBDIR)/$(RTCSWARM_REAL)"
+	$(INSTALL) -m 644 $(RELEASE)/librtcswarm.a "$(DESTDIR)$(LIBDIR)"
+	$(if $(STRIP),$(STRIP) $(RTCSWARM_STRIP_FLAGS) "$(DESTDIR)$(LIBDIR)/$(RTCSWARM_REAL)" \
+		"$(DESTDIR)$(LIBDIR)/librtcswarm.a" "$(DESTDIR)$(BINDIR)/rtcswarm-server")
+	ln -sf $(RTCSWARM_REAL) "$(DESTDIR)$(LIBDIR)/$(RTCSWARM_SONAME)"
+	ln -sf $(RTCSWARM_SONAME) "$(DESTDIR)$(LIBDIR)/$(RTCSWARM_BUILT)"
+	$(RTCSWARM_FILL) bindings/c/rtcswarm.pc.in >"$(DESTDIR)$(RTCSWARM_PKGCONFIG)/rtcswarm.pc"
+	for file in rtcswarmConfig.cmake rtcswarmConfigVersion.cmake; do \
+		$(RTCSWARM_FILL) bindings/c/$$file.in >"$(DESTDIR)$(RTCSWARM_CMAKE)/$$file" || exit 1; \
+	done
+	$(INSTALL) -m 644 LICENSE-APACHE LICENSE-MIT "$(DESTDIR)$(DOCDIR)"
 
 uninstall:
-	rm -f $(DESTDIR)$(INCLUDEDIR)/rtcswarm.h $(DESTDIR)$(INCLUDEDIR)/rtcswarm.hpp \
-	  $(DESTDIR)$(LIBDIR)/$(REAL) $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/$(SHARED) \
-	  $(DESTDIR)$(LIBDIR)/librtcswarm.a $(DESTDIR)$(LIBDIR)/pkgconfig/rtcswarm.pc $(DESTDIR)$(BINDIR)/rtcswarm-server
-	rm -rf $(DESTDIR)$(LIBDIR)/cmake/rtcswarm $(DESTDIR)$(DOCDIR)
+	rm -f "$(DESTDIR)$(INCLUDEDIR)/rtcswarm.h" "$(DESTDIR)$(INCLUDEDIR)/rtcswarm.hpp"
+	rm -f "$(DESTDIR)$(LIBDIR)/$(RTCSWARM_BUILT)" "$(DESTDIR)$(LIBDIR)/$(RTCSWARM_SONAME)" \
+		"$(DESTDIR)$(LIBDIR)/$(RTCSWARM_REAL)" "$(DESTDIR)$(LIBDIR)/librtcswarm.a"
+	rm -f "$(DESTDIR)$(RTCSWARM_PKGCONFIG)/rtcswarm.pc" "$(DESTDIR)$(BINDIR)/rtcswarm-server"
+	rm -rf "$(DESTDIR)$(RTCSWARM_CMAKE)" "$(DESTDIR)$(DOCDIR)"

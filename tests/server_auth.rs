@@ -18,7 +18,8 @@ async fn a_token_opens_by_header_query_and_subprotocol() {
     let token = token("ada", "room");
     let bearer = format!("Bearer {token}");
     let protocols = format!("rtcswarm, token.{token}");
-    let ways: [(&str, &[(&str, &str)], Option<&str>); 4] = [
+    type Way<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<&'a str>);
+    let ways: [Way; 4] = [
         ("/", &[("authorization", &bearer)], None),
         ("/", &[("authorization", &format!("bearer {token}"))], None),
         (&format!("/?a=b&token={token}&c=d"), &[], None),
@@ -119,7 +120,6 @@ async fn audience_and_issuer_are_checked_where_they_are_asked_for() {
 }
 
 #[tokio::test]
-#[ignore = "fails: a token without aud or iss is let in"]
 async fn a_token_without_the_audience_or_issuer_that_is_asked_for_is_refused() {
     let authenticator = by_secret().with_audience("swarm").with_issuer("me");
     let server = serve_with(authenticator, |_| {}).await;
@@ -132,7 +132,6 @@ async fn a_token_without_the_audience_or_issuer_that_is_asked_for_is_refused() {
 
 /// `time.time() + 3600` in Python: RFC 7519 allows fractions in a NumericDate.
 #[tokio::test]
-#[ignore = "fails: bad-token"]
 async fn an_expiry_may_have_a_fraction() {
     let server = serve(|_| {}).await;
     let claims = Claims::new("ada", &["room"]).with("exp", json!(unix_now() as f64 + 3600.5));
@@ -140,7 +139,6 @@ async fn an_expiry_may_have_a_fraction() {
 }
 
 #[tokio::test]
-#[ignore = "fails: the leeway overflows the clock and panics"]
 async fn an_expiry_at_the_end_of_time_is_no_trouble() {
     let server = serve(|_| {}).await;
     for end in [u64::from(u32::MAX), 1 << 62, i64::MAX as u64 - 1, i64::MAX as u64, u64::MAX] {

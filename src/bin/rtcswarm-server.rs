@@ -197,7 +197,7 @@ async fn stop_signal() {
 fn sign(token: &Token) -> Result<String, String> {
     let secret = read_secret(&token.secret_file)?;
     JwtAuthenticator::new().with_secret(&secret)?;
-    let expires = SystemTime::now() + token.ttl;
+    let expires = SystemTime::now().checked_add(token.ttl).ok_or("--ttl goes beyond the end of time")?;
     let expires = expires.duration_since(SystemTime::UNIX_EPOCH).map_err(|e| e.to_string())?.as_secs();
     let any = token.rooms.iter().any(|room| room == "*");
     let rooms = if any { serde_json::json!("*") } else { serde_json::json!(token.rooms) };

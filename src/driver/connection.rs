@@ -241,7 +241,7 @@ impl Connection {
     }
 
     pub fn stats(&self) -> ConnectionStats {
-        self.core().link.stats(Instant::now())
+        self.core().link.stats()
     }
 
     /// Take no more messages until [`Self::resume_reading`]. Lock-free, and callable from inside [`super::Handler::message`] and under

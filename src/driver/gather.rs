@@ -75,10 +75,11 @@ pub(super) fn bind(config: &DriverConfig) -> Result<(Vec<Arc<Socket>>, Vec<Local
     Ok((sockets, candidates))
 }
 
+/// A server with what its URL says.
+type Server = (ServerAddress, IceServer);
+
 /// The servers that can be used; an error if there has to be one and is none.
-pub(super) fn usable_servers(
-    config: &DriverConfig,
-) -> Result<(Vec<(ServerAddress, IceServer)>, Vec<String>), DriverError> {
+pub(super) fn usable_servers(config: &DriverConfig) -> Result<(Vec<Server>, Vec<String>), DriverError> {
     let (mut servers, mut errors) = (Vec::new(), Vec::new());
     for ice_server in &config.ice_servers {
         match server::parse(ice_server) {

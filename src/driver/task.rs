@@ -104,7 +104,7 @@ impl Driver {
 
     /// A new connection with its `fast` channel, and its offer. Candidates follow by the handler.
     pub fn offer(&self, id: ConnectionId) -> Result<(Arc<Connection>, String), DriverError> {
-        self.begin(id, |links, now| Link::offer(links, now))
+        self.begin(id, Link::offer)
     }
 
     /// A new connection from a remote offer, with its answer.

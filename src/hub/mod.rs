@@ -41,6 +41,8 @@ pub struct HubConfig {
     pub spares_per_member: usize,
     /// Signals in one spare chunk (its offer and candidates).
     pub signals_per_chunk: usize,
+    /// Bytes in one spare chunk, about: it goes to its taker in one message.
+    pub bytes_per_chunk: usize,
     /// From connect to `init`.
     pub init_timeout: Duration,
     /// A spare that nobody took is forgotten after this.
@@ -58,6 +60,7 @@ impl Default for HubConfig {
             rooms: 100_000,
             spares_per_member: 16,
             signals_per_chunk: 64,
+            bytes_per_chunk: 128 * 1024,
             init_timeout: Duration::from_secs(10),
             spare_ttl: Duration::from_secs(600),
             grace: Duration::from_secs(10),
@@ -264,25 +267,27 @@ impl Hub {
 
     pub fn handle_timeout(&mut self, now: Instant) {
         while self.due.first().is_some_and(|(at, _)| *at <= now) {
-            match self.due.pop_first() {
-                Some((_, Due::Init(session))) => {
-                    if self.sessions.get(&session).is_some_and(|client| client.room.is_none()) {
+            let Some((_, due)) = self.due.pop_first() else { return };
+            match due {
+                Due::Init(session) => {
+                    let waiting = self.sessions.get(&session).is_some_and(|client| client.room.is_none());
+                    if waiting {
                         self.close(now, session, CloseReason::BadInit);
                     }
                 }
-                Some((_, Due::Grace { room, user_id })) => {
+                Due::Grace { room, user_id } => {
                     // Someone who came back in time has a session again.
-                    if self.rooms.get(&room).is_some_and(|room| room.is_lost(&user_id)) {
+                    let lost = self.rooms.get(&room).is_some_and(|room| room.is_lost(&user_id));
+                    if lost {
                         self.remove(&room, &user_id, Room::give_up);
                     }
                 }
-                Some((_, Due::Spares { room })) => {
+                Due::Spares { room } => {
                     let Some(members) = self.rooms.get_mut(&room) else { continue };
                     let messages = members.expire(now, self.config.spare_ttl);
                     self.send_all(messages);
                     self.watch_spares(room);
                 }
-                None => {}
             }
         }
     }

@@ -48,6 +48,20 @@ struct Chunk {
     id: ConnectionId,
     made: Instant,
     signals: Vec<SessionSignal>,
+    /// Of all its signals, about.
+    bytes: usize,
+}
+
+/// About what a signal weighs in a message.
+fn weight(signal: &SessionSignal) -> usize {
+    match signal {
+        SessionSignal::Offer { sdp } => sdp.len(),
+        SessionSignal::Candidate { candidate: Some(candidate) } => {
+            let texts = [candidate.sdp_mid.as_ref(), candidate.username_fragment.as_ref(), Some(&candidate.candidate)];
+            texts.into_iter().flatten().map(String::len).sum()
+        }
+        SessionSignal::Candidate { candidate: None } => 0,
+    }
 }
 
 impl Room {
@@ -347,6 +361,11 @@ impl Room {
             if chunk.signals.len() >= config.signals_per_chunk {
                 return Err(("too-many-signals", "this offer has as many candidates as this server keeps"));
             }
+            // It goes to its taker in one message, which has to be one that a client takes.
+            if chunk.bytes + weight(&signal) > config.bytes_per_chunk {
+                return Err(("too-many-bytes", "this offer and its candidates are larger than this server keeps"));
+            }
+            chunk.bytes += weight(&signal);
             chunk.signals.push(signal);
             return Ok(Vec::new());
         }
@@ -354,7 +373,7 @@ impl Room {
             // Of a connection that ended while this was under way.
             return Ok(Vec::new());
         }
-        let chunk = Chunk { id, made: now, signals: vec![signal] };
+        let chunk = Chunk { id, made: now, bytes: weight(&signal), signals: vec![signal] };
         if let Some(waiter) = member.waiting.pop_front() {
             // Who leaves or is lost is taken off the list, so the waiter is here.
             if let Some(waiter_session) = self.session_of(&waiter) {

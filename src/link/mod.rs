@@ -40,6 +40,10 @@ const MAX_ROUNDS: usize = 4;
 /// An open link with no data for this long is quiet: the engine's own ticks, five a second, are slowed down for it.
 const QUIET_AFTER: Duration = Duration::from_secs(1);
 const QUIET_TICK: Duration = Duration::from_secs(1);
+/// The engine's ICE tick while it is connecting.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
+/// Checks of one pair before it is given up.
+const MAX_CHECKS: u16 = 28;
 /// No busier than this, whatever the engine asks for.
 const SHORTEST_TICK: Duration = Duration::from_millis(1);
 
@@ -118,10 +122,13 @@ pub(crate) struct Link {
     open: bool,
     connected: bool,
     ended: bool,
+    /// A check of ours has succeeded: the engine may nominate.
+    nominate: bool,
     /// Data moved last.
     active: Instant,
     messages: stats::Counters,
     path: stats::Path,
+    round_trips: stats::RoundTrips,
 }
 
 type EngineResult<T> = Result<T, String>;
@@ -139,8 +146,7 @@ impl Link {
             .with_srflx_acceptance_min_wait(at_once)
             .with_prflx_acceptance_min_wait(at_once)
             .with_relay_acceptance_min_wait(at_once)
-            // Bounds the wait for the next tick, on which the controlling side nominates.
-            .with_ice_connection_attempts(Some(Duration::from_millis(50)), Some(28))
+            .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(MAX_CHECKS))
             .with_ice_timeouts(
                 Some(config.ice_disconnected_timeout),
                 Some(config.ice_failed_timeout),
@@ -170,9 +176,11 @@ impl Link {
             open: false,
             connected: false,
             ended: false,
+            nominate: false,
             active: now,
             messages: stats::Counters::default(),
             path: stats::Path::default(),
+            round_trips: stats::RoundTrips::default(),
         })
     }
 
@@ -276,6 +284,11 @@ impl Link {
         let is_stun = stun::is_stun(&data);
         if !is_stun {
             self.active = now;
+        } else if stun::is_binding_success(&data) {
+            if let Some(transaction) = stun::transaction_id(&data) {
+                self.round_trips.answered(now, transaction);
+            }
+            self.nominate |= self.offerer && !self.connected && !self.path.is_relayed(local, remote);
         }
         if !self.remote_set {
             // The engine would drop a check that it cannot verify yet, and the other side would wait to repeat it.
@@ -302,6 +315,13 @@ impl Link {
     /// again, at the latest.
     pub fn pump(&mut self, now: Instant, reading: bool, output: &mut Output) -> Option<Instant> {
         let mut deadline = None;
+        if std::mem::take(&mut self.nominate) && !self.connected {
+            // The engine nominates on its next tick. Nothing but ICE runs yet, so that the tick may as well be now. A relayed
+            // pair waits for it: a better one may answer until then.
+            if let Err(error) = self.engine.handle_timeout(now + CHECK_INTERVAL) {
+                self.end(LinkEnd::Error(error.to_string()), output);
+            }
+        }
         for round in 0..=MAX_ROUNDS {
             let mut events = false;
             while let Some(event) = self.engine.poll_event() {
@@ -315,6 +335,10 @@ impl Link {
                 let TransportContext { local_addr, peer_addr, .. } = packet.transport;
                 if !stun::is_stun(&packet.message) {
                     self.path.used(local_addr, peer_addr);
+                } else if stun::is_binding_request(&packet.message) {
+                    if let Some(transaction) = stun::transaction_id(&packet.message) {
+                        self.round_trips.asked(now, transaction);
+                    }
                 }
                 output.datagrams.push(Datagram { local: local_addr, remote: peer_addr, data: packet.message });
             }
@@ -514,8 +538,8 @@ impl Link {
         let _ = self.engine.close();
     }
 
-    pub fn stats(&mut self, now: Instant) -> ConnectionStats {
+    pub fn stats(&mut self) -> ConnectionStats {
         let buffered = self.buffered_in_all();
-        stats::read(&mut self.engine, now, &self.messages, &self.path, buffered)
+        stats::read(&self.messages, &self.path, &self.round_trips, buffered)
     }
 }

@@ -4,6 +4,13 @@ const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const HEADER: usize = 20;
 const USERNAME: u16 = 0x0006;
 
+pub(crate) type TransactionId = [u8; 12];
+
+/// Of a datagram that is STUN.
+pub(crate) fn transaction_id(datagram: &[u8]) -> Option<TransactionId> {
+    datagram.get(8..HEADER)?.try_into().ok()
+}
+
 pub(crate) fn is_stun(datagram: &[u8]) -> bool {
     datagram.len() >= HEADER && datagram[0] < 4 && datagram[4..8] == MAGIC_COOKIE
 }

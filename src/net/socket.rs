@@ -20,7 +20,7 @@ const LARGEST_SEGMENTED_SEND: usize = 65_000;
 const BACKLOG: usize = 4096;
 
 thread_local! {
-    static RECEIVED: RefCell<Vec<u8>> = RefCell::new(Vec::new());
+    static RECEIVED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     static JOINED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 

@@ -80,7 +80,8 @@ pub struct JwtAuthenticator {
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
-    exp: u64,
+    /// Seconds; RFC 7519, 2 allows a fraction.
+    exp: f64,
     rooms: Option<RoomsClaim>,
 }
 
@@ -138,14 +139,20 @@ impl JwtAuthenticator {
         let mut validation = Validation::new(algorithm);
         validation.leeway = LEEWAY.as_secs();
         validation.validate_nbf = true;
-        validation.set_required_spec_claims(&["exp", "sub"]);
+        // The library compares a claim only if the token has it: what is asked for must be required as well.
+        let mut required = vec!["exp", "sub"];
         match &self.audience {
-            Some(audience) => validation.set_audience(&[audience]),
+            Some(audience) => {
+                required.push("aud");
+                validation.set_audience(&[audience]);
+            }
             None => validation.validate_aud = false,
         }
         if let Some(issuer) = &self.issuer {
+            required.push("iss");
             validation.set_issuer(&[issuer]);
         }
+        validation.set_required_spec_claims(&required);
         validation
     }
 }
@@ -186,6 +193,8 @@ fn admit(claims: Claims) -> Result<Admission, Refusal> {
         Some(RoomsClaim::Many(rooms)) => Rooms::Only(rooms),
         None => return Err(Refusal::forbidden("no-rooms", "the token opens no rooms")),
     };
-    let expires = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(claims.exp)).map(|at| at + LEEWAY);
+    // An end that no clock here will see is none.
+    let lifetime = Duration::try_from_secs_f64(claims.exp).ok().and_then(|exp| exp.checked_add(LEEWAY));
+    let expires = lifetime.and_then(|exp| SystemTime::UNIX_EPOCH.checked_add(exp));
     Ok(Admission { principal: Principal { user_id: claims.sub, rooms }, expires })
 }

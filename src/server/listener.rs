@@ -41,7 +41,7 @@ struct Counted(Arc<Shared>);
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::AcqRel);
-        self.0.tick.notify_one();
+        self.0.ended.notify_one();
     }
 }
 
@@ -93,7 +93,12 @@ async fn serve(
     let Some(Tls(acceptor)) = tls else {
         return serve_http(shared, counted, stream, remote, router).await;
     };
-    match tokio::time::timeout(shared.config.handshake_timeout, acceptor.accept(stream)).await {
+    let mut stopped = shared.stop.subscribe();
+    let handshake = tokio::select! {
+        handshake = tokio::time::timeout(shared.config.handshake_timeout, acceptor.accept(stream)) => handshake,
+        () = async { drop(stopped.wait_for(|stopped| *stopped).await) } => return,
+    };
+    match handshake {
         Ok(Ok(stream)) => serve_http(shared, counted, stream, remote, router).await,
         Ok(Err(error)) => tracing::debug!(%remote, %error, "TLS handshake failed"),
         Err(_) => tracing::debug!(%remote, "no TLS handshake in time"),
@@ -113,7 +118,17 @@ where
         .header_read_timeout(shared.config.handshake_timeout)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
         .with_upgrades();
-    if let Err(error) = connection.await {
+    tokio::pin!(connection);
+    let mut stopped = shared.stop.subscribe();
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = async { drop(stopped.wait_for(|stopped| *stopped).await) } => {
+            // Idle ones end at once; a request that is under way gets its answer.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
         tracing::debug!(%remote, %error, "a connection ended early");
     }
 }
@@ -126,7 +141,7 @@ pub(super) struct KeepCounted(#[allow(dead_code)] Arc<Counted>);
 pub(super) async fn drain(shared: &Arc<Shared>) {
     let ended = async {
         while shared.connections.load(Ordering::Acquire) > 0 {
-            shared.tick.notified().await;
+            shared.ended.notified().await;
         }
     };
     // The rest is cut off when the process or the runtime ends.

@@ -93,6 +93,8 @@ struct Shared {
     rooms: Mutex<Rooms>,
     /// The hub's next deadline may have changed.
     tick: Notify,
+    /// A connection ended: for the one who waits for the last of them.
+    ended: Notify,
     connections: AtomicUsize,
     stop: watch::Sender<bool>,
 }
@@ -158,6 +160,7 @@ impl Server {
             config,
             rooms: Mutex::new(rooms),
             tick: Notify::new(),
+            ended: Notify::new(),
             connections: AtomicUsize::new(0),
             stop: watch::Sender::new(false),
         });
@@ -235,6 +238,10 @@ async fn knock(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Response {
+    if *shared.stop.borrow() {
+        let (code, message) = ("going-away", "the server is shutting down".into());
+        return refuse(Refusal { status: StatusCode::SERVICE_UNAVAILABLE, code, message });
+    }
     let token = find_token(&headers, query.as_deref());
     let knock = Knock { token: token.as_deref(), headers: &headers, query: query.as_deref(), remote };
     let admitted = check_origin(&shared.config.allowed_origins, &headers)
@@ -260,8 +267,8 @@ async fn knock(
 }
 
 fn check_origin(allowed: &[String], headers: &HeaderMap) -> Result<(), Refusal> {
-    match headers.get(header::ORIGIN).map(|origin| origin.to_str()) {
-        Some(Ok(origin)) if !allowed.is_empty() && !allowed.iter().any(|known| known == origin) => {
+    match headers.get(header::ORIGIN) {
+        Some(origin) if !allowed.is_empty() && !allowed.iter().any(|known| known.as_bytes() == origin.as_bytes()) => {
             Err(Refusal::forbidden("wrong-origin", "pages of this origin may not connect"))
         }
         _ => Ok(()),

@@ -2,7 +2,7 @@
 
 use super::auth::Admission;
 use super::Shared;
-use crate::hub::{Output, SessionId};
+use crate::hub::{CloseReason, Output, SessionId};
 use axum::extract::ws::{close_code, CloseFrame, Message, WebSocket};
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
@@ -31,9 +31,18 @@ pub(super) async fn run(shared: Arc<Shared>, mut socket: WebSocket, admission: A
     let user_id = admission.principal.user_id.clone();
     let session = {
         let mut rooms = shared.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-        let session = rooms.hub.connect(Instant::now(), admission.principal);
-        rooms.sessions.insert(session, queue);
-        session
+        // Looked at under the lock under which the hub is shut down: nobody slips in after that.
+        let stopped = *shared.stop.borrow();
+        (!stopped).then(|| {
+            let session = rooms.hub.connect(Instant::now(), admission.principal);
+            rooms.sessions.insert(session, queue);
+            session
+        })
+    };
+    let Some(session) = session else {
+        let reason = CloseReason::GoingAway;
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, hang_up(socket, reason.code(), reason.name())).await;
+        return;
     };
     shared.tick.notify_one();
     tracing::info!(%remote, user_id, session = session.0, "connected");

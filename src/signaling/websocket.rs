@@ -67,9 +67,15 @@ pub(super) async fn keep_up(
 ) {
     let mut backoff = config.backoff_min;
     loop {
-        let began = Instant::now();
-        let end = match connect(&config).await {
+        let mut began = None;
+        // Who is done need not wait for a connection; what is said before `Up` is of no use anyway.
+        let connected = tokio::select! {
+            connected = connect(&config) => connected,
+            () = drained(&mut to_send) => return,
+        };
+        let end = match connected {
             Ok(socket) => {
+                began = Some(Instant::now());
                 // What waited for the session before this one is of no use in a new one.
                 while to_send.try_recv().is_ok() {}
                 if tell.send(SignalingEvent::Up).await.is_err() {
@@ -92,7 +98,7 @@ pub(super) async fn keep_up(
         if tell.send(event).await.is_err() || to_send.is_closed() {
             return;
         }
-        if began.elapsed() > GOOD_SESSION {
+        if began.is_some_and(|began| began.elapsed() > GOOD_SESSION) {
             backoff = config.backoff_min;
         }
         let pause = rand::rng().random_range(Duration::ZERO..=backoff);
@@ -177,9 +183,8 @@ async fn serve(
                     pinged = None;
                     match message {
                         Message::Text(text) => {
-                            if tell.send(SignalingEvent::Message(text.as_str().to_owned())).await.is_err() {
-                                return End::Done;
-                            }
+                            // An owner who hears no more may still have something to say: `to_send` tells when not.
+                            let _ = tell.send(SignalingEvent::Message(text.as_str().to_owned())).await;
                         }
                         Message::Close(frame) => return closed(frame),
                         _ => {}
@@ -204,8 +209,11 @@ async fn serve(
                     return End::Lost("the server does not answer".into());
                 }
                 pinged = Some(Instant::now());
-                if let Err(error) = socket.send(Message::Ping(Vec::new().into())).await {
-                    return End::Lost(error.to_string());
+                let sending = socket.send(Message::Ping(Vec::new().into()));
+                match tokio::time::timeout(config.pong_timeout, sending).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => return End::Lost(error.to_string()),
+                    Err(_) => return End::Lost("the server takes nothing".into()),
                 }
             }
         }

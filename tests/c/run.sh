@@ -1,10 +1,10 @@
 #!/bin/sh
-# The tests of the C interface and of its C++ wrapper: a matrix of compilers and standards, and the test programs plainly and
-# under valgrind. One line a test; status 0 if all are well.
+# The tests of the C interface and of its C++ wrapper: a matrix of compilers and standards, the test programs plainly and
+# under valgrind, and the installed library. One line a test; status 0 if all are well.
 #
 #   tests/c/run.sh            after `cargo build --release --lib`; RTCSWARM_TARGET_DIR names another target/release
 #   CI=true tests/c/run.sh    a missing tool is a failure
-#   tests/c/run.sh compile|plain|chat|valgrind ...    some of it only
+#   tests/c/run.sh compile|plain|chat|valgrind|install ...    some of it only
 
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -215,13 +215,14 @@ chat() {
   wait 2>/dev/null
 }
 
-[ $# -gt 0 ] || set -- compile plain chat valgrind
+[ $# -gt 0 ] || set -- compile plain chat valgrind install
 for part; do
   case $part in
     compile) compile ;;
     plain) plain ;;
     chat) chat ;;
     valgrind) valgrind_all ;;
+    install) RTCSWARM_TARGET_DIR=$target sh tests/c/install_test.sh || failures=$((failures + 1)) ;;
     *)
       echo "no such part: $part" >&2
       exit 64

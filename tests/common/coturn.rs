@@ -99,6 +99,15 @@ impl Coturn {
         format!("turn:{}", self.address)
     }
 
+    /// Waits until the server's log has this text so often.
+    pub fn wait_for_log(&self, text: &str, times: usize) {
+        let deadline = Instant::now() + READY;
+        while self.log().matches(text).count() < times {
+            assert!(Instant::now() < deadline, "\"{text}\" is not {times} times in {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     pub fn log(&self) -> String {
         read(self.directory.path().join("log").as_path())
     }

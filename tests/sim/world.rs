@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rtcswarm::hub::{CloseReason, Hub, HubConfig, Output, Principal, Rooms, SessionId};
 use rtcswarm::mesh::{Action, Input, LinkEnd, Mesh, MeshConfig, MeshEvent};
-use rtcswarm::protocol::{ClientMessage, ConnectionId, Control, IceCandidate, RoomId, ServerMessage};
+use rtcswarm::protocol::{ConnectionId, Control, IceCandidate, RoomId, ServerMessage};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::atomic::AtomicU64;
