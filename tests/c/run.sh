@@ -4,7 +4,7 @@
 #
 #   tests/c/run.sh            after `cargo build --release --lib`; RTCSWARM_TARGET_DIR names another target/release
 #   CI=true tests/c/run.sh    a missing tool is a failure
-#   tests/c/run.sh compile|plain|valgrind|install ...    some of it only
+#   tests/c/run.sh compile|plain|chat|valgrind|install ...    some of it only
 
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -118,11 +118,109 @@ valgrind_all() {
   done
 }
 
-[ $# -gt 0 ] || set -- compile plain valgrind install
+# Waits for a line that matches in a file.
+heard() { # pattern, file
+  for _ in $(seq 1 400); do
+    grep -q "$1" "$2" && return 0
+    sleep 0.05
+  done
+  echo "\"$1\" is not in $2:"
+  cat "$2"
+  return 1
+}
+chat_meets() { # A in C leaves by a line, B in C++ by the end of stdin, C stays until a signal
+  rm -f "$build"/*.fifo
+  mkfifo "$build/a.fifo" "$build/b.fifo"
+  in_lobby a "$build/chat-c" --expect 2 --timeout 20 <"$build/a.fifo" &
+  a=$!
+  in_lobby b "$build/chat-cpp" --expect 2 --timeout 20 <"$build/b.fifo" &
+  b=$!
+  in_lobby c "$build/chat-c" --expect 2 --timeout 20 --stay </dev/null &
+  c=$!
+  # After all three, so that none of them holds the other end of a fifo.
+  exec 3>"$build/a.fifo" 4>"$build/b.fifo"
+  for user in a b c; do heard "^$user: complete 2" "$build/$user.out" || return 1; done
+  for pair in "a b" "a c" "b a" "b c" "c a" "c b"; do
+    set -- $pair
+    heard "^$1: open $2\$" "$build/$1.out" && heard "^$1: text from $2: hello from $2\$" "$build/$1.out" &&
+      heard "^$1: binary from $2: 8 bytes\$" "$build/$1.out" &&
+      heard "^$1: link $2 rtt=[0-9.?]*\(ms\)\? direct sent=[0-9]*B received=[0-9]*B\$" "$build/$1.out" || return 1
+  done
+  echo "one more line" >&4
+  heard "^a: text from b: one more line" "$build/a.out" || return 1
+  echo leave >&3
+  wait $a || return 1
+  heard "^a: left" "$build/a.out" && heard "^b: closed a (remote close)" "$build/b.out" &&
+    heard "^c: closed a (remote close)" "$build/c.out" || return 1
+  exec 4>&-
+  wait $b || return 1
+  heard "^b: left" "$build/b.out" && heard "^c: closed b (remote close)" "$build/c.out" || return 1
+  kill -TERM "$(cat "$build/c.pid")"
+  wait $c && heard "^c: left" "$build/c.out"
+}
+# A chat in the room; its output in USER.out, its process in USER.pid.
+in_lobby() { # user, program, options
+  user=$1
+  shift
+  token=${token_of_chat:-$("$target/rtcswarm-server" token --secret-file "$build/secret" --user "$user" --room lobby)}
+  (
+    sh -c 'echo $$ >"$0"; exec "$@"' "$build/$user.pid" "$@" --url "$url" --room "${room_of_chat:-lobby}" \
+      --user "$user" --token "$token"
+  ) >"$build/$user.out" 2>&1
+}
+chat_is_refused() { # program
+  token_of_chat=nonsense in_lobby eve "$1" --expect 1 </dev/null
+  [ $? -eq 2 ] && heard "^eve: signaling: " "$build/eve.out"
+}
+chat_is_alone() { # program
+  in_lobby alone "$1" --expect 1 --timeout 0.3 </dev/null
+  [ $? -eq 1 ] && heard "^alone: timeout: 0 of 1" "$build/alone.out"
+}
+chat_asks() { # program
+  "$1" --url x --room y 2>"$build/usage.out"
+  [ $? -eq 64 ] && heard "^usage: " "$build/usage.out"
+}
+
+chat() {
+  programs || return
+  [ -x "$target/rtcswarm-server" ] || {
+    bad "there is no $target/rtcswarm-server: cargo build --release"
+    return
+  }
+  # shellcheck disable=SC2086
+  check "build chat.c" "${CC:-cc}" -std=c99 -O1 $warnings -Iinclude examples/chat.c -o "$build/chat-c" \
+    "$target/librtcswarm.so" "-Wl,-rpath,$build"
+  # shellcheck disable=SC2086
+  check "build chat.cpp" "${CXX:-c++}" -std=c++17 -O1 $warnings -Iinclude -Ibindings/c examples/chat.cpp \
+    -o "$build/chat-cpp" "$target/librtcswarm.so" "-Wl,-rpath,$build"
+  head -c 48 /dev/urandom | base64 >"$build/secret"
+  "$target/rtcswarm-server" --listen 127.0.0.1:0 --jwt-secret-file "$build/secret" >"$build/server.out" 2>&1 &
+  server=$!
+  if heard "^listening on " "$build/server.out" >"$build/output" 2>&1; then
+    url=$(sed -n 's/^listening on //p' "$build/server.out")
+    check "chat.c and chat.cpp meet and part" chat_meets
+    for program in chat-c chat-cpp; do
+      check "$program is refused: status 2" chat_is_refused "$build/$program"
+      check "$program is alone: status 1" chat_is_alone "$build/$program"
+      check "$program asks for its options: status 64" chat_asks "$build/$program"
+    done
+  else
+    bad "the signaling server starts"
+  fi
+  # Who is still there after a failure goes, too.
+  for user in a b c; do
+    kill "$(cat "$build/$user.pid")" 2>/dev/null
+  done
+  kill $server
+  wait 2>/dev/null
+}
+
+[ $# -gt 0 ] || set -- compile plain chat valgrind install
 for part; do
   case $part in
     compile) compile ;;
     plain) plain ;;
+    chat) chat ;;
     valgrind) valgrind_all ;;
     install) RTCSWARM_TARGET_DIR=$target sh tests/c/install_test.sh || failures=$((failures + 1)) ;;
     *)
