@@ -76,7 +76,7 @@ impl Results {
                 "Connect",
                 "From nothing to both ends open; processor time of both ends, closing included. Ours makes two swarms \
                  with their spare offers and signals through the hub as JSON; the rival's signals are handed over as \
-                 they are. In most runs the rival waits 1 s for a retransmission (a race in its handshake): its best \
+                 they are. In many runs the rival waits 1 s for a retransmission (a race in its handshake): its best \
                  is without it.",
                 &[
                     row("p50, ms", "p50 ms", Of::Median),
