@@ -2,7 +2,7 @@
 # The tests of the C interface and of its C++ wrapper: a matrix of compilers and standards, the test programs plainly and
 # under valgrind, and the installed library. One line a test; status 0 if all are well.
 #
-#   tests/c/run.sh            after `cargo build --release --lib`; RTCSWARM_TARGET_DIR names another target/release
+#   tests/c/run.sh            after `cargo build --release`; RTCSWARM_TARGET_DIR names another target/release
 #   CI=true tests/c/run.sh    a missing tool is a failure
 #   tests/c/run.sh compile|plain|chat|valgrind|install ...    some of it only
 
@@ -80,7 +80,7 @@ compile() {
 
 programs() {
   [ -f "$target/librtcswarm.so" ] || {
-    bad "there is no $target/librtcswarm.so: cargo build --release --lib"
+    bad "there is no $target/librtcswarm.so: cargo build --release"
     return 1
   }
   # The loader looks for the name in the library, which make install gives it.
