@@ -57,7 +57,7 @@ $(VENV)/ready: bindings/python/requirements-test.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-# Beside libdatachannel, which this builds: needs cmake and a C++ compiler. BENCH=--quick for a short run.
+# Beside libdatachannel, which this builds: needs cmake, a C++ compiler and libclang. BENCH=--quick for a short run.
 bench: build
 	@$(call need,cmake,it builds the rival)
 	$(CARGO) build --release --quiet --manifest-path benches/Cargo.toml

@@ -18,11 +18,10 @@ import time
 from typing import Optional
 from urllib.parse import parse_qs, urlsplit
 
+from rtcswarm import Hub, HubLimits, HubSend
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
-
-from rtcswarm import Hub, HubLimits, HubSend
 
 
 def sign(secret: bytes, user: str, expires: int) -> str:

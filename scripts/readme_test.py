@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The README's examples, as they stand there: compiled, and run together in one room until each has heard the others."""
+"""The README's examples, as they stand there: compiled, and run in one room until each has heard the others."""
 
 from __future__ import annotations
 
