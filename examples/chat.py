@@ -8,11 +8,15 @@ When the room is complete it tells of each link, and stays until it reads `leave
 
 import argparse
 import asyncio
+import contextlib
+import os
 import signal
 import sys
+import threading
 
 from rtcswarm import (
     Binary,
+    NoPeer,
     PeerClosed,
     PeerFailed,
     PeerOpen,
@@ -44,8 +48,10 @@ class Chat:
                 self.say(f"open {event.user_id}")
                 self.peers[event.peer] = event.user_id
                 self.greetings[event.peer] = set()
-                self.swarm.send(event.peer, f"hello from {self.swarm.user_id}")
-                self.swarm.send(event.peer, b"rtcswarm")
+                # Who is gone again by now has its PeerClosed behind this event.
+                with contextlib.suppress(NoPeer):
+                    self.swarm.send(event.peer, f"hello from {self.swarm.user_id}")
+                    self.swarm.send(event.peer, b"rtcswarm")
             elif isinstance(event, Text):
                 self.say(f"text from {event.user_id}: {event.text}")
                 self.greetings[event.peer].add("text")
@@ -65,12 +71,15 @@ class Chat:
 
     async def report(self) -> None:
         for peer, user_id in list(self.peers.items()):
-            stats = self.swarm.peer_stats(peer)
-            for _ in range(30):
-                if stats.round_trip is not None:
-                    break
-                await asyncio.sleep(0.1)
+            try:
                 stats = self.swarm.peer_stats(peer)
+                for _ in range(30):
+                    if stats.round_trip is not None:
+                        break
+                    await asyncio.sleep(0.1)
+                    stats = self.swarm.peer_stats(peer)
+            except NoPeer:
+                continue  # It left meanwhile.
             round_trip = "?" if stats.round_trip is None else f"{stats.round_trip * 1000:.2f}ms"
             way = "relayed" if stats.relayed else "direct"
             self.say(f"link {user_id} rtt={round_trip} {way} sent={stats.bytes_sent}B received={stats.bytes_received}B")
@@ -85,11 +94,13 @@ async def asked_to_leave(stay: bool) -> None:
     if not stay:
 
         def read() -> None:
-            line = sys.stdin.readline()
-            if not line or line.strip() == "leave":
-                asked.set()
+            # A thread, because the input may be a file; with a reader of its own, so that the end need not wait for it.
+            with os.fdopen(os.dup(0)) as lines:
+                any(line.strip() == "leave" for line in lines)
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(asked.set)
 
-        loop.add_reader(sys.stdin, read)
+        threading.Thread(target=read, daemon=True).start()
     await asked.wait()
 
 

@@ -372,16 +372,6 @@
 #define RTCSWARM_LOG_TRACE 5
 
 /*
- The shortest HS256 secret: 256 bits, as RFC 7518, 3.2 wants it.
- */
-#define MIN_SECRET_BYTES 32
-
-/*
- A channel of a connection, numbered in the order in which this side came to know it.
- */
-typedef struct ChannelId ChannelId;
-
-/*
  A member of a room. Every function takes it from any thread at any time until rtcswarm_free.
  */
 typedef struct rtcswarm rtcswarm;

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
@@ -21,8 +22,9 @@ class SharedLibrary(BuildHookInterface):
         source = Path(os.environ.get("RTCSWARM_LIBRARY", built))
         if not source.exists():
             raise FileNotFoundError(f"{source} is not there: build it by `cargo build --release` first")
-        stripped = Path(self.directory) / LIBRARY
-        stripped.parent.mkdir(parents=True, exist_ok=True)
+        # Not into the directory of the wheels: whoever uploads that would upload it, too.
+        self.place = tempfile.TemporaryDirectory()
+        stripped = Path(self.place.name) / LIBRARY
         shutil.copyfile(source, stripped)
         if shutil.which("strip") and sys.platform.startswith("linux"):
             os.spawnlp(os.P_WAIT, "strip", "strip", "--strip-unneeded", str(stripped))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Callable
 
-from ._errors import Closed
+from ._errors import Closed, Forked
 
 
 class Handle:
@@ -28,6 +28,9 @@ class Handle:
     @contextmanager
     def use(self) -> Iterator[int]:
         """The pointer, for the time of a call."""
+        # Before the lock: in a fork it may be held by a thread that is not there.
+        if os.getpid() != self._process:
+            raise Forked("this object belongs to the process that made it")
         with self._lock:
             if self._released:
                 raise Closed("this object is closed")
@@ -40,13 +43,15 @@ class Handle:
                 self._idle.notify_all()
 
     def release(self) -> None:
-        """Frees it, when the calls that run have returned; those that wait are interrupted. Idempotent."""
+        """Frees it, when the calls that run have returned; those that wait are interrupted. Idempotent. Nothing
+        in a fork, where it is not ours."""
+        if os.getpid() != self._process:
+            return
         with self._lock:
             if self._released:
                 return
             self._released = True
-            # In a fork the threads that made those calls are not there.
-            while self._calls and os.getpid() == self._process:
+            while self._calls:
                 self._interrupt(self._pointer)
                 self._idle.wait(0.05)
         self._free(self._pointer)

@@ -9,7 +9,7 @@ from typing import Union
 
 from . import _native
 from ._handle import Handle, finalize
-from ._native import encode, lib
+from ._native import encode, lib, number, utf8
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Hub:
         lib.check(lib.hub_limits_default(ctypes.byref(raw)))
         for name, value in vars(limits or HubLimits()).items():
             if value is not None:
-                setattr(raw, name, value)
+                setattr(raw, name, number(value, name))
         pointer = ctypes.c_void_p()
         lib.check(lib.hub_new(ctypes.byref(raw), ctypes.byref(pointer)))
         assert pointer.value is not None
@@ -85,7 +85,7 @@ class Hub:
 
     def receive(self, session: int, text: str) -> None:
         """One text message of the client. What is wrong with it, the client hears."""
-        message = text.encode()
+        message = utf8(text, "text")
         with self._handle.use() as hub:
             lib.check(lib.hub_receive(hub, session, message, len(message)))
 

@@ -258,11 +258,25 @@ def library_version() -> str:
     return str(lib.version_string().decode())
 
 
-def encode(text: str, what: str) -> bytes:
-    """UTF-8 for a C string."""
+def number(value: int, what: str, end: int = 2**32) -> int:
+    """An int that C can hold: ctypes would cut it."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{what} must be an int, not {type(value).__name__}")
+    if not 0 <= value < end:
+        raise ValueError(f"{what} is out of range")
+    return value
+
+
+def utf8(text: str, what: str) -> bytes:
+    """UTF-8, with its length beside it."""
     if not isinstance(text, str):
         raise TypeError(f"{what} must be a str, not {type(text).__name__}")
-    encoded = text.encode()
+    return text.encode()
+
+
+def encode(text: str, what: str) -> bytes:
+    """UTF-8 for a C string."""
+    encoded = utf8(text, what)
     if b"\0" in encoded:
         raise ValueError(f"{what} must not contain a NUL character")
     return encoded

@@ -6,17 +6,20 @@ import asyncio
 import ctypes
 import ipaddress
 import os
+import threading
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Union
 
 from . import _native
-from ._errors import Closed, WouldBlock
-from ._events import Event, PeerClosed, SwarmClosed, Writable, event_from
+from ._errors import Closed, Unsupported, WouldBlock
+from ._events import ChannelClosed, Event, PeerClosed, SwarmClosed, Writable, event_from
 from ._handle import Handle, finalize
-from ._native import encode, lib, payload
+from ._native import encode, lib, number, payload, utf8
 
 #: The channel that every peer has.
 FAST = 0
@@ -25,6 +28,11 @@ Data = Union[str, bytes, bytearray, memoryview]
 
 _TIMEOUTS = ("answer", "connect", "close", "ice_keepalive", "ice_disconnected", "ice_failed")
 _POLICIES = {"all": 0, "relay": 1}
+
+#: Seconds that the main thread waits without a look whether a signal (Ctrl-C) came: Python handles them between calls.
+_SLICE = 0.2
+#: Events that a task may take in a row before other tasks have their turn.
+_TURN = 64
 
 
 @dataclass(frozen=True)
@@ -115,9 +123,9 @@ class Swarm:
             if ca_file is not None:
                 lib.check(lib.config_set_signaling_ca_file(config, os.fsencode(ca_file)))
             if peer_buffer is not None:
-                lib.check(lib.config_set_peer_buffer(config, _number(peer_buffer, "peer_buffer")))
+                lib.check(lib.config_set_peer_buffer(config, number(peer_buffer, "peer_buffer")))
             if max_peers is not None:
-                lib.check(lib.config_set_max_peers(config, _number(max_peers, "max_peers")))
+                lib.check(lib.config_set_max_peers(config, number(max_peers, "max_peers")))
             for server in ice_servers:
                 server = IceServer(server) if isinstance(server, str) else server
                 words = [None if word is None else word.encode() for word in (server.username, server.credential)]
@@ -135,17 +143,17 @@ class Swarm:
                 raise ValueError("port is not between 0 and 65535")
             lib.check(lib.config_set_port(config, port))
             if max_message_size is not None:
-                size = _number(max_message_size, "max_message_size")
+                size = number(max_message_size, "max_message_size")
                 lib.check(lib.config_set_max_message_size(config, size))
             if send_buffer is not None:
-                high, low = (_number(size, "send_buffer") for size in send_buffer)
+                high, low = (number(size, "send_buffer") for size in send_buffer)
                 lib.check(lib.config_set_send_buffer(config, high, low))
             if receive_queue is not None:
-                lib.check(lib.config_set_receive_queue(config, _number(receive_queue, "receive_queue")))
+                lib.check(lib.config_set_receive_queue(config, number(receive_queue, "receive_queue")))
             for name, seconds in (timeouts or {}).items():
                 if name not in _TIMEOUTS:
                     raise ValueError(f"timeouts has no {name!r}, only {', '.join(_TIMEOUTS)}")
-                milliseconds = _number(round(seconds * 1000), name)
+                milliseconds = number(round(seconds * 1000), name)
                 lib.check(lib.config_set_timeout(config, _TIMEOUTS.index(name), milliseconds))
             pointer = ctypes.c_void_p()
             lib.check(lib.new(config, ctypes.byref(pointer)))
@@ -157,8 +165,16 @@ class Swarm:
         self._started = False
         self.room = room
         self.user_id = user_id
+        self._lock = threading.Lock()
         #: Tasks that wait until a channel can be written to again.
         self._writers: dict[tuple[int, int], list[asyncio.Future[None]]] = {}
+        #: Tasks that wait for an event.
+        self._readers: set[asyncio.Future[None]] = set()
+        #: Events that a task has taken in a row.
+        self._taken = 0
+        #: Where descriptors cannot be watched: the thread that pulls, and what it pulls.
+        self._puller: ThreadPoolExecutor | None = None
+        self._pulled: asyncio.Future[Event | None] | None = None
 
     # Life
 
@@ -169,8 +185,9 @@ class Swarm:
             self._started = True
 
     def dispatch(self, json: str) -> None:
-        """One message of the signaling server, where the caller carries them."""
-        message = json.encode()
+        """One message of the signaling server, where the caller carries them. `WouldBlock`: the swarm has not yet dealt
+        with those before; try again soon."""
+        message = utf8(json, "json")
         with self._handle.use() as swarm:
             lib.check(lib.dispatch(swarm, message, len(message)))
 
@@ -183,6 +200,12 @@ class Swarm:
     def free(self) -> None:
         """Gives everything back, closing first; `with` and `async with` do it at their end. Idempotent."""
         self._finalizer()
+        with self._lock:
+            waiting = [*self._readers, *(writer for writers in self._writers.values() for writer in writers)]
+            self._writers.clear()
+        _wake(waiting)
+        if self._puller is not None:
+            self._puller.shutdown(wait=False)
 
     def __enter__(self) -> Swarm:
         if not self._started:
@@ -218,14 +241,15 @@ class Swarm:
         """The next event; waits for `timeout` seconds at most, for ever without. None if there was none in time, or if
         `wakeup` was called. Raises `Closed` after the last event."""
         deadline = None if timeout is None else time.monotonic() + timeout
+        longest = _SLICE if threading.current_thread() is threading.main_thread() else 3600.0
         while True:
-            if deadline is None:
-                milliseconds = -1
-            else:
-                milliseconds = min(max(0, round((deadline - time.monotonic()) * 1000)), 2**31 - 1)
+            left = longest if deadline is None else max(0.0, deadline - time.monotonic())
+            milliseconds = round(min(left, longest) * 1000)
             raw = ctypes.POINTER(_native.Event)()
             with self._handle.use() as swarm:
                 status = lib.next_event(swarm, milliseconds, ctypes.byref(raw))
+            if status == _native.TIMEOUT and (deadline is None or left > longest):
+                continue
             if status in (_native.TIMEOUT, _native.WOKEN):
                 return None
             lib.check(status)
@@ -262,10 +286,16 @@ class Swarm:
     async def event(self) -> Event:
         """The next event. Raises `Closed` after the last one. For one task at a time."""
         while True:
-            event = self.next_event(0)
+            # Where there is always a next event, nobody else would run.
+            self._taken += 1
+            if self._taken >= _TURN:
+                self._taken = 0
+                await asyncio.sleep(0)
+            event = self.next_event(0) if self._pulled is None else await self._pull()
+            if event is None:
+                event = await self._wait()
             if event is not None:
                 return event
-            await self._readable()
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         """Every event, to the last."""
@@ -278,20 +308,45 @@ class Swarm:
             if isinstance(event, SwarmClosed):
                 return
 
-    async def _readable(self) -> None:
+    async def _wait(self) -> Event | None:
+        """Until there may be an event. Gives it, where waiting means taking."""
+        self._taken = 0
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[None] = loop.create_future()
         try:
-            descriptor = self.fileno()
+            # One of its own: the swarm's is gone, and its number another's, when somebody frees the swarm meanwhile.
+            descriptor = os.dup(self.fileno())
+        except Unsupported:
+            return await self._pull()
+        try:
             loop.add_reader(descriptor, _settle, ready)
         except NotImplementedError:
-            # Windows' default loop watches no descriptors: a look ten times a second.
-            await asyncio.sleep(0.1)
-            return
+            os.close(descriptor)
+            return await self._pull()
+        with self._lock:
+            self._readers.add(ready)
         try:
-            await ready
+            # Freed before it was known that this waits?
+            if not self._handle.released:
+                await ready
         finally:
+            with self._lock:
+                self._readers.discard(ready)
             loop.remove_reader(descriptor)
+            os.close(descriptor)
+        return None
+
+    async def _pull(self) -> Event | None:
+        """An event that a thread waits for, where the event loop cannot watch descriptors (Windows). What it took for a
+        task that was cancelled, the next one gets."""
+        if self._pulled is None:
+            if self._puller is None:
+                self._puller = ThreadPoolExecutor(1, "rtcswarm")
+            self._pulled = asyncio.get_running_loop().run_in_executor(self._puller, self.next_event, 1.0)
+        pulled = self._pulled
+        await asyncio.wait([pulled])
+        self._pulled = None
+        return pulled.result()
 
     # Data
 
@@ -303,37 +358,40 @@ class Swarm:
         message, is_text = payload(data)
         send = lib.channel_send_text if is_text else lib.channel_send
         with self._handle.use() as swarm:
-            lib.check(send(swarm, peer, channel, message, len(message)))
+            lib.check(send(swarm, _peer(peer), _channel(channel), message, len(message)))
 
     async def drain_send(self, peer: int, data: Data, channel: int = FAST) -> None:
         """`send` that waits while the buffer is full. Some task must be taking the events meanwhile."""
         while True:
             writable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            writers = self._writers.setdefault((peer, channel), [])
-            writers.append(writable)
+            with self._lock:
+                self._writers.setdefault((peer, channel), []).append(writable)
             try:
                 self.send(peer, data, channel)
                 return
             except WouldBlock:
                 await writable
             finally:
-                if writable in writers:
-                    writers.remove(writable)
+                with self._lock:
+                    writers = self._writers.get((peer, channel), [])
+                    if writable in writers:
+                        writers.remove(writable)
+                    if not writers:
+                        self._writers.pop((peer, channel), None)
 
     def _wake_writers(self, event: Event) -> None:
-        if isinstance(event, Writable):
-            woken = self._writers.pop((event.peer, event.channel), [])
-        elif isinstance(event, PeerClosed):
-            # Their next attempt says what is the matter.
-            keys = [key for key in self._writers if key[0] == event.peer]
-            woken = [writer for key in keys for writer in self._writers.pop(key)]
-        elif isinstance(event, SwarmClosed):
-            woken = [writer for writers in self._writers.values() for writer in writers]
-            self._writers.clear()
-        else:
-            return
-        for writer in woken:
-            writer.get_loop().call_soon_threadsafe(_settle, writer)
+        # Where there is nothing to write to any more, their next attempt says so.
+        with self._lock:
+            if isinstance(event, (Writable, ChannelClosed)):
+                keys = [(event.peer, event.channel)]
+            elif isinstance(event, PeerClosed):
+                keys = [key for key in self._writers if key[0] == event.peer]
+            elif isinstance(event, SwarmClosed):
+                keys = list(self._writers)
+            else:
+                return
+            woken = [writer for key in keys for writer in self._writers.pop(key, [])]
+        _wake(woken)
 
     def broadcast(self, data: Data) -> tuple[int, int]:
         """One message to every open peer; gives how many it reached, and how many were skipped because their buffers
@@ -361,26 +419,28 @@ class Swarm:
             raise ValueError("a channel has max_retransmits or max_lifetime, not both")
         reliability, limit = 0, 0
         if max_retransmits is not None:
-            reliability, limit = 1, _number(max_retransmits, "max_retransmits")
+            reliability, limit = 1, number(max_retransmits, "max_retransmits")
         elif max_lifetime is not None:
-            reliability, limit = 2, _number(round(max_lifetime * 1000), "max_lifetime")
+            reliability, limit = 2, number(round(max_lifetime * 1000), "max_lifetime")
         names = encode(label, "label"), encode(protocol, "protocol")
         channel = ctypes.c_uint32()
         with self._handle.use() as swarm:
-            opened = lib.channel_open(swarm, peer, *names, int(ordered), reliability, limit, ctypes.byref(channel))
+            opened = lib.channel_open(
+                swarm, _peer(peer), *names, int(ordered), reliability, limit, ctypes.byref(channel)
+            )
             lib.check(opened)
         return channel.value
 
     def close_channel(self, peer: int, channel: int) -> None:
         """Closes a further channel; `ChannelClosed` follows."""
         with self._handle.use() as swarm:
-            lib.check(lib.channel_close(swarm, peer, channel))
+            lib.check(lib.channel_close(swarm, _peer(peer), _channel(channel)))
 
     def buffered(self, peer: int, channel: int = FAST) -> int:
         """Bytes accepted for a channel and not acknowledged yet."""
         size = ctypes.c_size_t()
         with self._handle.use() as swarm:
-            lib.check(lib.channel_buffered(swarm, peer, channel, ctypes.byref(size)))
+            lib.check(lib.channel_buffered(swarm, _peer(peer), _channel(channel), ctypes.byref(size)))
         return size.value
 
     # Peers
@@ -388,7 +448,7 @@ class Swarm:
     def close_peer(self, peer: int) -> None:
         """Lets go of one peer; `PeerClosed` follows."""
         with self._handle.use() as swarm:
-            lib.check(lib.peer_close(swarm, peer))
+            lib.check(lib.peer_close(swarm, _peer(peer)))
 
     def peers(self) -> dict[int, str]:
         """The open peers: user id by peer id, in the order in which they opened."""
@@ -412,7 +472,7 @@ class Swarm:
     def peer_stats(self, peer: int) -> PeerStats:
         raw = _native.PeerStats(struct_size=ctypes.sizeof(_native.PeerStats))
         with self._handle.use() as swarm:
-            lib.check(lib.get_peer_stats(swarm, peer, ctypes.byref(raw)))
+            lib.check(lib.get_peer_stats(swarm, _peer(peer), ctypes.byref(raw)))
         return PeerStats(
             round_trip=raw.round_trip_us / 1e6 if raw.round_trip_us >= 0 else None,
             bytes_sent=raw.bytes_sent,
@@ -436,14 +496,21 @@ class Swarm:
         return SwarmStats(**{name: getattr(raw, name) for name in names})
 
 
+def _wake(futures: Iterable[asyncio.Future[None]]) -> None:
+    for future in futures:
+        # A loop that is closed has nobody left to wake.
+        with suppress(RuntimeError):
+            future.get_loop().call_soon_threadsafe(_settle, future)
+
+
 def _settle(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
 
 
-def _number(value: int, what: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{what} must be an int, not {type(value).__name__}")
-    if not 0 <= value < 2**32:
-        raise ValueError(f"{what} is out of range")
-    return value
+def _peer(peer: int) -> int:
+    return number(peer, "peer", 2**64)
+
+
+def _channel(channel: int) -> int:
+    return number(channel, "channel")
