@@ -307,3 +307,34 @@ def test_the_hub_alone():
         hub.connect("ada")
     with pytest.raises(InvalidArgument):
         Hub(HubLimits(rooms=0))
+
+
+def test_numbers_too_large_for_c_are_refused_and_not_cut(join):
+    ada, _ = join("ada"), join("bo")
+    peer = ada.peer("bo")
+    for wrong in (2**32, -1):
+        with pytest.raises(ValueError):
+            ada.swarm.send(peer, b"", channel=wrong)
+    with pytest.raises(ValueError):
+        ada.swarm.send(2**64 + peer, b"")
+    with pytest.raises(ValueError):
+        Hub(HubLimits(rooms=-1))
+
+
+def test_who_waits_to_send_hears_of_the_end(join):
+    ada, bo = join("ada", send_buffer=(300_000, 1)), join("bo", receive_queue=1)
+    peer = ada.peer("bo")
+    bo.peer("ada")
+
+    async def fill() -> None:
+        while True:
+            await ada.swarm.drain_send(peer, bytes(100_000))
+
+    async def fill_until_freed() -> None:
+        filling = asyncio.create_task(fill())
+        await asyncio.sleep(0)
+        ada.swarm.close()
+        with pytest.raises((Closed, NoPeer, NoChannel)):
+            await asyncio.wait_for(filling, PATIENCE)
+
+    asyncio.run(fill_until_freed())
