@@ -142,7 +142,7 @@ impl Connection {
     }
 
     /// Runs `call` on the link, then takes out what came of it. A panic of the engine ends this connection only.
-    fn with<T>(self: &Arc<Self>, now: Instant, call: impl FnOnce(&mut Link) -> T) -> Result<T, DriverError> {
+    pub(super) fn with<T>(self: &Arc<Self>, now: Instant, call: impl FnOnce(&mut Link) -> T) -> Result<T, DriverError> {
         let (result, pumped) = {
             let mut core = self.core();
             if core.gone {

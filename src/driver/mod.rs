@@ -55,6 +55,31 @@ pub struct DriverConfig {
     pub socket_buffer: usize,
 }
 
+#[cfg(test)]
+impl DriverConfig {
+    /// Loopback, and nothing of the world.
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            ice_servers: Vec::new(),
+            relay_only: false,
+            bind_addresses: vec!["127.0.0.1".parse().unwrap()],
+            interfaces: Vec::new(),
+            ipv4: true,
+            ipv6: true,
+            loopback: true,
+            port: 0,
+            max_message_size: 262_144,
+            send_high_water: 1 << 20,
+            send_low_water: 1 << 18,
+            send_high_messages: 16_384,
+            ice_keepalive: Duration::from_secs(5),
+            ice_disconnected_timeout: Duration::from_secs(15),
+            ice_failed_timeout: Duration::from_secs(15),
+            socket_buffer: 2 << 20,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IceServer {
     /// `stun:host[:port]`, `turn:host[:port][?transport=udp]`.

@@ -102,24 +102,7 @@ struct End {
 }
 
 fn config() -> DriverConfig {
-    DriverConfig {
-        ice_servers: Vec::new(),
-        relay_only: false,
-        bind_addresses: vec!["127.0.0.1".parse().unwrap()],
-        interfaces: Vec::new(),
-        ipv4: true,
-        ipv6: true,
-        loopback: true,
-        port: 0,
-        max_message_size: 262_144,
-        send_high_water: 1 << 20,
-        send_low_water: 1 << 18,
-        send_high_messages: 16_384,
-        ice_keepalive: Duration::from_secs(5),
-        ice_disconnected_timeout: Duration::from_secs(15),
-        ice_failed_timeout: Duration::from_secs(15),
-        socket_buffer: 2 << 20,
-    }
+    DriverConfig::for_tests()
 }
 
 fn runtime() -> Runtime {
@@ -634,7 +617,7 @@ fn what_the_other_side_does_not_take_is_refused_with_its_limit() {
 }
 
 #[test]
-fn a_channel_tells_its_name_and_order_and_a_name_without_end_is_refused() {
+fn a_channel_tells_its_name_and_order() {
     let runtime = runtime();
     let (a, b) = (End::plain(&runtime), End::plain(&runtime));
     let (offerer, answerer) = open(&a, &b);
@@ -648,13 +631,7 @@ fn a_channel_tells_its_name_and_order_and_a_name_without_end_is_refused() {
             |heard: &Heard| matches!(heard, Heard::ChannelOpen(_, label, o, true) if label == "short" && *o == theirs);
         heard.iter().any(wanted).then_some(())
     });
-    let long = "x".repeat(5000);
-    let refused = offerer.open_channel(&long, &options).unwrap();
-    a.wait_for(&offerer, &Heard::ChannelClosed(refused));
-    assert!(!b
-        .heard(&answerer)
-        .iter()
-        .any(|heard| matches!(heard, Heard::ChannelOpen(_, label, ..) if *label == long)));
+    assert!(offerer.open_channel(&"x".repeat(5000), &options).is_err());
 }
 
 #[test]
@@ -684,12 +661,14 @@ fn who_opens_and_closes_channels_without_end_is_let_go() {
                 heard.iter().rev().any(over).then_some(())
             });
         };
-        // The engine uses the stream of a closed channel again at once, and may take the old channel's last sign for the new one's.
+        // The engine uses the stream of a channel that was reset again at once, and may take the old one's last sign for the new
+        // one's.
         after("its opening", |heard, channel| match heard {
             Heard::ChannelOpen(opened, ..) => *opened == channel,
             other => *other == Heard::ChannelClosed(channel),
         });
-        offerer.close_channel(channel);
+        // As no honest peer does: that one waits until both are through with it.
+        let _ = offerer.with(Instant::now(), |link| link.reset_channel(channel));
         after("its closing", |heard, channel| *heard == Heard::ChannelClosed(channel));
         rounds += 1;
         assert!(rounds < 10_000, "it listens for ever");

@@ -7,11 +7,13 @@ mod channels;
 mod sdp;
 mod stats;
 pub(crate) mod stun;
+#[cfg(test)]
+mod tests;
 
 use crate::mesh::LinkEnd;
-use crate::protocol::{IceCandidate, FAST_CHANNEL};
+use crate::protocol::{parse_text, Control, IceCandidate, TextKind, CONTROL_PREFIX, FAST_CHANNEL};
 use bytes::BytesMut;
-use channels::Channels;
+use channels::{is_wordy, Channels, Step, MAX_LABEL};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use webrtc::data_channel::RTCDataChannelInit;
@@ -35,8 +37,6 @@ pub use stats::ConnectionStats;
 const MAX_EARLY: usize = 16;
 /// Remote candidates of one link.
 const MAX_CANDIDATES: usize = 128;
-/// Bytes of a channel's label, and of its protocol, that the other side may choose.
-const MAX_LABEL: usize = 1024;
 /// Rounds of events and timeouts in one pump; a link that wants more is pumped again.
 const MAX_ROUNDS: usize = 4;
 /// An open link with no data for this long is quiet: the engine's own ticks, five a second, are slowed down for it.
@@ -133,6 +133,17 @@ pub(crate) struct Link {
     round_trips: stats::RoundTrips,
 }
 
+/// What the other side says of a channel, if that is what this text of its on `fast` is.
+fn of_channels(text: &[u8]) -> Option<Control> {
+    if !text.starts_with(CONTROL_PREFIX.as_bytes()) {
+        return None;
+    }
+    match parse_text(std::str::from_utf8(text).ok()?) {
+        TextKind::Control(control) => control.is_of_channels().then_some(control),
+        _ => None,
+    }
+}
+
 type EngineResult<T> = Result<T, String>;
 
 fn engine<T, E: std::fmt::Display>(result: Result<T, E>) -> EngineResult<T> {
@@ -190,7 +201,7 @@ impl Link {
     pub fn offer(config: &LinkConfig, now: Instant) -> EngineResult<(Self, String)> {
         let mut link = Self::new(config, now, true)?;
         let fast = engine(link.engine.create_data_channel(FAST_CHANNEL, None))?.id();
-        link.channels.own(ChannelId(fast as u32), &ChannelOptions::default());
+        link.channels.own(fast, None, FAST_CHANNEL, &ChannelOptions::default());
         let offer = engine(link.engine.create_offer(None))?;
         let text = sdp::outgoing(&offer.sdp, false);
         engine(link.engine.set_local_description(now, offer))?;
@@ -330,8 +341,10 @@ impl Link {
                 events = true;
                 self.hear(now, event, output);
             }
+            self.take_steps(now, false, output);
             if reading || self.ended {
                 self.read(now, output);
+                self.take_steps(now, true, output);
             }
             while let Some(packet) = self.engine.poll_write() {
                 let TransportContext { local_addr, peer_addr, .. } = packet.transport;
@@ -370,8 +383,41 @@ impl Link {
             if let RTCMessage::DataChannelMessage(id, message) = message.message {
                 self.active = now;
                 self.messages.received(message.data.len());
-                let channel = ChannelId(id as u32);
-                output.reports.push(Report::Message { channel, is_text: message.is_string, data: message.data });
+                if message.is_string && self.channels.is_fast(id) && self.native {
+                    if let Some(control) = of_channels(&message.data) {
+                        self.channels.control(control);
+                        continue;
+                    }
+                }
+                if let Some(channel) = self.channels.heard(id) {
+                    self.take_steps(now, false, output);
+                    output.reports.push(Report::Message { channel, is_text: message.is_string, data: message.data });
+                }
+            }
+        }
+    }
+
+    /// Does what the channels want. `read`: whatever has arrived was taken.
+    fn take_steps(&mut self, now: Instant, read: bool, output: &mut Output) {
+        while let Some(step) = self.channels.next_step(&mut self.engine, self.native, read) {
+            match step {
+                Step::Say(control) => {
+                    let text = control.to_text();
+                    let said = self.channels.send(&mut self.engine, now, ChannelId::FAST, true, text.as_bytes(), true);
+                    if let Err(error) = said {
+                        self.end(LinkEnd::Error(error.to_string()), output);
+                    }
+                }
+                Step::Opened { channel, label, options, remote } => {
+                    output.reports.push(Report::ChannelOpen { channel, label, options, remote });
+                }
+                Step::Closed(channel) => output.reports.push(Report::ChannelClosed(channel)),
+                Step::Reset(wire) => {
+                    if let Some(mut open) = self.engine.data_channel(wire) {
+                        // One that is closing already closes all the same.
+                        let _ = open.close();
+                    }
+                }
             }
         }
     }
@@ -379,15 +425,14 @@ impl Link {
     fn hear(&mut self, now: Instant, event: RTCPeerConnectionEvent, output: &mut Output) {
         match event {
             RTCPeerConnectionEvent::OnDataChannel(RTCDataChannelEvent::OnOpen(id)) => {
-                self.channel_open(now, ChannelId(id as u32), output);
+                self.channel_open(now, id, output);
             }
             RTCPeerConnectionEvent::OnDataChannel(RTCDataChannelEvent::OnClose(id)) => {
-                let channel = ChannelId(id as u32);
-                if channel == ChannelId::FAST {
+                if self.channels.is_fast(id) {
                     // After the other end has closed, the engine's state stays "connected": this is the sign.
                     self.end_after_reading(now, LinkEnd::RemoteClosed, output);
-                } else if self.channels.closed(channel) {
-                    output.reports.push(Report::ChannelClosed(channel));
+                } else {
+                    self.channels.closed(id);
                 }
             }
             RTCPeerConnectionEvent::OnConnectionStateChangeEvent(RTCPeerConnectionState::Failed) => {
@@ -414,9 +459,9 @@ impl Link {
         }
     }
 
-    fn channel_open(&mut self, now: Instant, channel: ChannelId, output: &mut Output) {
+    fn channel_open(&mut self, now: Instant, wire: usize, output: &mut Output) {
         self.active = now;
-        let Some(mut opened) = self.engine.data_channel(channel.0 as usize) else { return };
+        let Some(mut opened) = self.engine.data_channel(wire) else { return };
         let label = opened.label().to_owned();
         let options = ChannelOptions {
             ordered: opened.ordered(),
@@ -428,17 +473,12 @@ impl Link {
             protocol: opened.protocol().to_owned(),
         };
         opened.set_buffered_amount_low_threshold(self.channels.low_water() as u32);
-        let wordy = label.len().max(options.protocol.len()) > MAX_LABEL;
-        let Some(remote) = (if wordy { None } else { self.channels.opened(channel) }) else {
-            // More, or longer names, than a peer has any business with.
-            let _ = opened.close();
-            return;
-        };
-        if channel == ChannelId::FAST {
+        if self.channels.opened(wire, opened.stream_id(), &label, &options).is_err() {
+            return self.end(LinkEnd::Error("the peer opens channels without end".into()), output);
+        }
+        if self.channels.is_fast(wire) {
             self.open = true;
             output.reports.push(Report::Open);
-        } else {
-            output.reports.push(Report::ChannelOpen { channel, label, options, remote });
         }
     }
 
@@ -469,8 +509,14 @@ impl Link {
         if !self.open || self.ended {
             return Err("the connection is not open".into());
         }
+        if is_wordy(label, &options.protocol) {
+            return Err(format!("a label or protocol is longer than {MAX_LABEL} bytes"));
+        }
+        if let Some(channel) = self.channels.reuse(label, options) {
+            return Ok(channel);
+        }
         if self.channels.full() {
-            return Err("the peer has as many channels as it may".into());
+            return Err("the connection has as many channels, of as many kinds, as it may".into());
         }
         let (max_retransmits, max_packet_life_time) = match options.reliability {
             Reliability::Reliable => (None, None),
@@ -484,21 +530,19 @@ impl Link {
             protocol: options.protocol.clone(),
             negotiated: None,
         };
-        let channel = ChannelId(engine(self.engine.create_data_channel(label, Some(init)))?.id() as u32);
-        self.channels.own(channel, options);
-        Ok(channel)
+        let created = engine(self.engine.create_data_channel(label, Some(init)))?;
+        let (wire, stream) = (created.id(), created.stream_id());
+        Ok(self.channels.own(wire, stream, label, options))
     }
 
-    /// Whether there is such a channel.
+    /// Closes it once everything sent on it has arrived; what still comes on it is dropped. Gives whether there is such a
+    /// channel.
     pub fn close_channel(&mut self, channel: ChannelId) -> bool {
-        if !self.channels.has(channel) {
-            return false;
+        let known = channel != ChannelId::FAST && self.channels.wire(channel).is_some();
+        if known {
+            self.channels.close(channel);
         }
-        if let Some(mut open) = self.engine.data_channel(channel.0 as usize) {
-            // One that is closing already closes all the same.
-            let _ = open.close();
-        }
-        true
+        known
     }
 
     /// Queues one message whole, or nothing. `Ok(true)`: nothing waited before it.
@@ -525,13 +569,13 @@ impl Link {
 
     /// Bytes accepted on a channel and not acknowledged yet; `None` if there is no such channel.
     pub fn buffered(&mut self, channel: ChannelId) -> Option<usize> {
-        let known = self.channels.has(channel);
-        known.then(|| self.engine.data_channel(channel.0 as usize).map_or(0, |channel| channel.outstanding_bytes()))
+        let wire = self.channels.wire(channel)?;
+        Some(self.engine.data_channel(wire).map_or(0, |channel| channel.outstanding_bytes()))
     }
 
     pub fn buffered_in_all(&mut self) -> usize {
         let engine = &mut self.engine;
-        self.channels.ids().map(|id| engine.data_channel(id.0 as usize).map_or(0, |c| c.outstanding_bytes())).sum()
+        self.channels.wires().map(|wire| engine.data_channel(wire).map_or(0, |c| c.outstanding_bytes())).sum()
     }
 
     /// Ends it on our side; what is to be said to the other side is in the next pump.

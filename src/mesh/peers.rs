@@ -99,6 +99,8 @@ impl Mesh {
                 self.drop_connection(now, id, EndReason::RemoteClose, "the other side said close");
             }
             // Media: nothing is announced yet, so there is nothing that these could be about.
+            // The link's own business.
+            Control::ChannelDone { .. } | Control::ChannelOpen { .. } | Control::ChannelAck { .. } => {}
             Control::Stream { .. } | Control::MidOffer { .. } | Control::TransceiverRequest { .. } => {}
         }
     }

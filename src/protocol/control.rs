@@ -21,6 +21,13 @@ pub enum Control {
     MidOffer { transceiver_name: String, mid: String },
     /// Answerer to offerer: please create a transceiver for this track name.
     TransceiverRequest { transceiver_name: String, kind: TrackKind },
+    /// Between native peers: on the channel with this SCTP stream everything of the sender's has arrived, and nothing more will
+    /// come. When both ends have said so the channel is closed, and its stream is kept for the next.
+    ChannelDone { stream: u16 },
+    /// Between native peers: this stream, whose last channel is closed, is a new channel's.
+    ChannelOpen { stream: u16, label: String, protocol: String },
+    /// The answer to `ChannelOpen`.
+    ChannelAck { stream: u16 },
 }
 
 /// What a track carries.
@@ -51,6 +58,7 @@ pub fn parse_text(text: &str) -> TextKind {
     };
     match value.get("type").and_then(Value::as_str) {
         Some("close" | "stream" | "midOffer" | "transceiverRequest") => {}
+        Some("channelDone" | "channelOpen" | "channelAck") => {}
         _ => return TextKind::User,
     }
     match serde_json::from_value(value) {
@@ -60,6 +68,11 @@ pub fn parse_text(text: &str) -> TextKind {
 }
 
 impl Control {
+    /// Whether it is about a channel other than `fast`, between native peers.
+    pub fn is_of_channels(&self) -> bool {
+        matches!(self, Self::ChannelDone { .. } | Self::ChannelOpen { .. } | Self::ChannelAck { .. })
+    }
+
     /// The text message that carries this.
     pub fn to_text(&self) -> String {
         let json = serde_json::to_string(self).expect("control messages serialize");
@@ -87,6 +100,12 @@ mod tests {
                 r#"@fast/{"type":"stream","streamName":"cam","transceiverNames":["audio","video"]}"#,
                 Control::Stream { stream_name: "cam".into(), transceiver_names: vec!["audio".into(), "video".into()] },
             ),
+            (r#"@fast/{"type":"channelDone","stream":3}"#, Control::ChannelDone { stream: 3 }),
+            (
+                r#"@fast/{"type":"channelOpen","stream":3,"label":"l","protocol":"p"}"#,
+                Control::ChannelOpen { stream: 3, label: "l".into(), protocol: "p".into() },
+            ),
+            (r#"@fast/{"type":"channelAck","stream":3}"#, Control::ChannelAck { stream: 3 }),
         ];
         for (text, control) in messages {
             assert_eq!(parse_text(text), TextKind::Control(control.clone()));

@@ -1,0 +1,330 @@
+//! Two links and nothing else: the datagrams pass from hand to hand, in the order and at the time of the test's choosing.
+
+use super::*;
+use std::collections::VecDeque;
+
+const A: &str = "192.0.2.1:1000";
+const B: &str = "192.0.2.2:2000";
+
+impl Link {
+    /// Closes a channel as one that is not of our kind does.
+    pub fn reset_channel(&mut self, channel: ChannelId) {
+        let Some(wire) = self.channels.wire(channel) else { return };
+        if let Some(mut open) = self.engine.data_channel(wire) {
+            let _ = open.close();
+        }
+    }
+}
+
+struct End {
+    link: Link,
+    address: SocketAddr,
+    /// Sent, and not carried yet.
+    outbox: VecDeque<BytesMut>,
+    reports: Vec<Report>,
+}
+
+impl End {
+    fn new(link: Link, address: &str) -> Self {
+        let mut link = link;
+        let address: SocketAddr = address.parse().unwrap();
+        link.add_local_candidate(&candidate(address)).unwrap();
+        Self { link, address, outbox: VecDeque::new(), reports: Vec::new() }
+    }
+
+    fn pump(&mut self, now: Instant) {
+        let mut output = Output::default();
+        self.link.pump(now, true, &mut output);
+        self.outbox.extend(output.datagrams.into_iter().map(|datagram| datagram.data));
+        self.reports.extend(output.reports);
+    }
+
+    fn send(&mut self, now: Instant, channel: ChannelId, data: &[u8]) {
+        self.link.send(now, channel, false, data, false).unwrap();
+    }
+
+    fn received(&self, channel: ChannelId) -> Vec<&[u8]> {
+        let messages = self.reports.iter().filter_map(|report| match report {
+            Report::Message { channel: on, data, .. } if *on == channel => Some(&data[..]),
+            _ => None,
+        });
+        messages.collect()
+    }
+
+    fn channel(&self, wanted: &str) -> Option<ChannelId> {
+        self.reports.iter().find_map(|report| match report {
+            Report::ChannelOpen { channel, label, .. } if label == wanted => Some(*channel),
+            _ => None,
+        })
+    }
+
+    fn is_closed(&self, channel: ChannelId) -> bool {
+        self.reports.iter().any(|report| matches!(report, Report::ChannelClosed(closed) if *closed == channel))
+    }
+}
+
+fn candidate(address: SocketAddr) -> String {
+    format!("1 1 udp 2130706431 {} {} typ host", address.ip(), address.port())
+}
+
+fn carry(now: Instant, from: &mut End, to: &mut End, mut lost: impl FnMut() -> bool) {
+    from.pump(now);
+    for data in std::mem::take(&mut from.outbox) {
+        if lost() {
+            continue;
+        }
+        to.link.handle_datagram(now, to.address, from.address, data);
+        to.pump(now);
+    }
+}
+
+struct Pair {
+    a: End,
+    b: End,
+    now: Instant,
+}
+
+impl Pair {
+    fn open() -> Self {
+        let (config, now) = (config(), Instant::now());
+        let (a, offer) = Link::offer(&config, now).unwrap();
+        let (b, answer) = Link::answer(&config, now, &offer).unwrap();
+        let mut pair = Self { a: End::new(a, A), b: End::new(b, B), now };
+        pair.a.link.apply_answer(now, &answer).unwrap();
+        let told = |address: &str| IceCandidate {
+            candidate: format!("candidate:{}", candidate(address.parse().unwrap())),
+            sdp_mid: Some("0".into()),
+            sdp_m_line_index: Some(0),
+            username_fragment: None,
+        };
+        pair.a.link.add_remote_candidate(&told(B));
+        pair.b.link.add_remote_candidate(&told(A));
+        pair.run("both are open", |pair| {
+            let open = |end: &End| end.reports.iter().any(|report| matches!(report, Report::Open));
+            open(&pair.a) && open(&pair.b)
+        });
+        pair.settle();
+        pair
+    }
+
+    /// Carries everything over, once.
+    fn carry(&mut self) {
+        carry(self.now, &mut self.a, &mut self.b, || false);
+        carry(self.now, &mut self.b, &mut self.a, || false);
+    }
+
+    /// Until neither has anything to say at this time.
+    fn settle(&mut self) {
+        for _ in 0..1000 {
+            self.carry();
+            if self.a.outbox.is_empty() && self.b.outbox.is_empty() {
+                return;
+            }
+        }
+        panic!("they talk for ever");
+    }
+
+    fn run(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+        for _ in 0..2000 {
+            self.settle();
+            if done(self) {
+                return;
+            }
+            self.now += Duration::from_millis(10);
+        }
+        panic!("never: {what}");
+    }
+
+    fn open_channel(&mut self, label: &str, options: &ChannelOptions) -> (ChannelId, ChannelId) {
+        let ours = self.a.link.open_channel(label, options).unwrap();
+        self.run(label, |pair| pair.a.channel(label).is_some() && pair.b.channel(label).is_some());
+        assert_eq!(self.a.channel(label), Some(ours));
+        (ours, self.b.channel(label).unwrap())
+    }
+}
+
+fn config() -> LinkConfig {
+    LinkConfig::new(&crate::driver::DriverConfig::for_tests(), None).unwrap()
+}
+
+#[test]
+fn a_channel_opened_while_another_is_closing_lives() {
+    let mut pair = Pair::open();
+    for round in 0..5 {
+        let (ours, theirs) = pair.open_channel(&format!("old {round}"), &ChannelOptions::default());
+        assert!(pair.a.link.close_channel(ours));
+        pair.a.pump(pair.now);
+        assert!(pair.a.is_closed(ours));
+        // The other side has not even heard of the closing.
+        let label = format!("new {round}");
+        let (young, over_there) = pair.open_channel(&label, &ChannelOptions::default());
+        assert!(pair.b.is_closed(theirs));
+        pair.a.send(pair.now, young, b"forth");
+        pair.b.send(pair.now, over_there, b"back");
+        pair.settle();
+        assert_eq!(pair.b.received(over_there), [b"forth"]);
+        assert_eq!(pair.a.received(young), [b"back"]);
+        assert!(!pair.a.is_closed(young) && !pair.b.is_closed(over_there));
+    }
+}
+
+#[test]
+fn closing_a_channel_takes_nothing_from_another() {
+    for options in [
+        ChannelOptions::default(),
+        ChannelOptions { ordered: false, reliability: Reliability::MaxRetransmits(0), ..Default::default() },
+    ] {
+        let mut pair = Pair::open();
+        let (ours, theirs) = pair.open_channel("x", &options);
+        let sent: Vec<Vec<u8>> = (0..100u32).map(|number| number.to_be_bytes().to_vec()).collect();
+        for number in &sent {
+            pair.a.send(pair.now, ChannelId::FAST, number);
+            pair.a.send(pair.now, ours, number);
+        }
+        pair.a.pump(pair.now);
+        // All of it is under way when the other side closes `x`.
+        assert!(pair.b.link.close_channel(theirs));
+        pair.b.pump(pair.now);
+        pair.run("everything on the other channel", |pair| pair.b.received(ChannelId::FAST).len() == sent.len());
+        assert_eq!(pair.b.received(ChannelId::FAST), sent);
+        pair.run("both know of the end", |pair| pair.a.is_closed(ours) && pair.b.is_closed(theirs));
+        // And it goes on.
+        pair.a.send(pair.now, ChannelId::FAST, b"still");
+        pair.b.send(pair.now, ChannelId::FAST, b"here");
+        let (again, _) = pair.open_channel("y", &ChannelOptions::default());
+        pair.a.send(pair.now, again, b"y");
+        pair.settle();
+        assert_eq!(pair.b.received(ChannelId::FAST).last(), Some(&&b"still"[..]));
+        assert_eq!(pair.a.received(ChannelId::FAST).last(), Some(&&b"here"[..]));
+    }
+}
+
+#[test]
+fn either_end_closes_or_both_at_once_or_before_it_is_open() {
+    for (a_closes, b_closes) in [(true, false), (false, true), (true, true)] {
+        let mut pair = Pair::open();
+        for round in 0..3 {
+            let (ours, theirs) = pair.open_channel(&format!("{round}"), &ChannelOptions::default());
+            pair.a.send(pair.now, ours, b"last words");
+            pair.b.send(pair.now, theirs, b"last words");
+            if a_closes {
+                assert!(pair.a.link.close_channel(ours));
+                assert!(!pair.a.link.close_channel(ours));
+                assert!(matches!(pair.a.link.send(pair.now, ours, false, b"", false), Err(SendError::NotOpen)));
+            }
+            if b_closes {
+                assert!(pair.b.link.close_channel(theirs));
+            }
+            pair.run("both know of the end", |pair| pair.a.is_closed(ours) && pair.b.is_closed(theirs));
+            // Who closes hears no more; the other one hears what was sent before.
+            assert_eq!(pair.a.received(ours).len(), usize::from(!a_closes));
+            assert_eq!(pair.b.received(theirs).len(), usize::from(!b_closes));
+            pair.run("the stream is free", |pair| pair.a.link.channels.counts() == (1, 0));
+        }
+        let unborn = pair.a.link.open_channel("unborn", &ChannelOptions::default()).unwrap();
+        assert!(pair.a.link.close_channel(unborn));
+        pair.run("nothing is left of it", |pair| {
+            [&pair.a, &pair.b].iter().all(|end| end.link.channels.counts() == (1, 0))
+        });
+        assert!(pair.a.is_closed(unborn) && pair.a.channel("unborn").is_none());
+    }
+}
+
+#[test]
+fn a_name_without_end_is_refused() {
+    let mut pair = Pair::open();
+    let long = "x".repeat(MAX_LABEL + 1);
+    assert!(pair.a.link.open_channel(&long, &ChannelOptions::default()).is_err());
+    // By one who does not keep to it.
+    let asked = pair.a.link.engine.create_data_channel(&long, None).unwrap();
+    let (wire, stream) = (asked.id(), asked.stream_id());
+    pair.a.link.channels.own(wire, stream, &long, &ChannelOptions::default());
+    pair.run("the end of it", |pair| pair.a.link.channels.counts() == (1, 0));
+    pair.settle();
+    assert!(pair.a.channel(&long).is_some() && pair.b.channel(&long).is_none());
+    assert_eq!(pair.b.link.channels.counts(), (1, 0));
+    // And on a stream that was used before.
+    let again = pair.a.link.channels.reuse(&long, &ChannelOptions::default()).unwrap();
+    pair.run("the end of it", |pair| pair.a.is_closed(again));
+    assert!(pair.b.channel(&long).is_none());
+    let (ours, _) = pair.open_channel("short", &ChannelOptions::default());
+    assert!(!pair.a.is_closed(ours));
+}
+
+/// Opening, closing and sending at both ends in any order, while datagrams are lost.
+#[test]
+fn channels_come_and_go_and_nothing_is_lost_on_another() {
+    for seed in 1..=100u64 {
+        let mut state = seed;
+        let mut pick = move |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        let mut pair = Pair::open();
+        let mut sent = [0u32; 2];
+        let mut opened = 0;
+        for _ in 0..200 {
+            let (which, action) = (pick(2) as usize, pick(8));
+            let now = pair.now;
+            let end = if which == 0 { &mut pair.a } else { &mut pair.b };
+            let live = end.link.channels.further();
+            let some = live.get(pick(live.len().max(1) as u64) as usize).copied();
+            match (action, some) {
+                (0, _) => {
+                    opened += 1;
+                    let reliability = if pick(2) == 0 { Reliability::Reliable } else { Reliability::MaxRetransmits(0) };
+                    let options = ChannelOptions { ordered: pick(2) == 0, reliability, protocol: String::new() };
+                    end.link.open_channel(&format!("{which} {opened}"), &options).unwrap();
+                }
+                (1, Some(channel)) => {
+                    end.link.close_channel(channel);
+                }
+                (2 | 3, Some(channel)) => {
+                    // It may not be open yet, or closing.
+                    let _ = end.link.send(now, channel, false, &[0; 100], false);
+                }
+                (4 | 5, _) => {
+                    end.send(now, ChannelId::FAST, &sent[which].to_be_bytes());
+                    sent[which] += 1;
+                }
+                _ => {
+                    carry(now, &mut pair.a, &mut pair.b, || pick(20) == 0);
+                    carry(now, &mut pair.b, &mut pair.a, || pick(20) == 0);
+                    pair.now += Duration::from_millis(pick(50));
+                }
+            }
+        }
+        for end in [&mut pair.a, &mut pair.b] {
+            let live = end.link.channels.further();
+            for channel in live {
+                end.link.close_channel(channel);
+            }
+        }
+        pair.run(&format!("the end of all channels, seed {seed}"), |pair| {
+            let settled = |from: &End, to: &End, sent: u32| {
+                from.link.channels.counts().1 == 0 && to.received(ChannelId::FAST).len() == sent as usize
+            };
+            settled(&pair.a, &pair.b, sent[0]) && settled(&pair.b, &pair.a, sent[1])
+        });
+        for (which, receiver) in [(0, &pair.b), (1, &pair.a)] {
+            let expected: Vec<_> = (0..sent[which]).map(u32::to_be_bytes).collect();
+            assert_eq!(receiver.received(ChannelId::FAST), expected, "seed {seed}");
+            assert!(!receiver.reports.iter().any(|report| matches!(report, Report::Ended(_))), "seed {seed}");
+            // Each that was opened was closed, once.
+            let mut open = std::collections::BTreeSet::new();
+            for report in &receiver.reports {
+                match report {
+                    Report::ChannelOpen { channel, .. } => assert!(open.insert(*channel), "seed {seed}"),
+                    Report::ChannelClosed(channel) => {
+                        open.remove(channel);
+                    }
+                    Report::Message { channel, .. } => {
+                        assert!(*channel == ChannelId::FAST || open.contains(channel), "seed {seed}");
+                    }
+                    _ => {}
+                }
+            }
+            assert!(open.is_empty(), "seed {seed}: {open:?}");
+        }
+    }
+}
