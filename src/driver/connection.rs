@@ -1,5 +1,6 @@
 //! One link of a swarm, with its lock, its timer and its place in the table.
 
+use super::pacer::Pacer;
 use super::table::Key;
 use super::task::Shared;
 use super::DriverError;
@@ -45,6 +46,7 @@ struct Core {
     /// Closing, but what is queued may leave until then.
     flushing: Option<Instant>,
     gone: bool,
+    pacer: Pacer,
 }
 
 /// What the owner is to hear.
@@ -94,6 +96,7 @@ impl Connection {
             open: false,
             flushing: None,
             gone: false,
+            pacer: Pacer::default(),
         };
         Arc::new(Self {
             id,
@@ -431,18 +434,26 @@ impl Connection {
                 deadline = Some(deadline.map_or(until, |deadline| deadline.min(until)));
             }
         }
+        let mut datagrams = output.datagrams;
         if let Some(shared) = self.shared.upgrade() {
+            self.learn(core, &shared, &datagrams);
+            if core.gone || !core.link.wants_pacing() {
+                datagrams = core.pacer.release(datagrams);
+            } else if !(datagrams.is_empty() && core.pacer.is_empty()) {
+                let (passed, again) = core.pacer.pass(now, &mut shared.pace(), datagrams);
+                datagrams = passed;
+                deadline = [deadline, again].into_iter().flatten().min();
+            }
             if let Some(deadline) = deadline.filter(|_| !core.gone) {
                 if core.armed.is_none_or(|armed| deadline < armed) {
                     core.armed = Some(deadline);
                     shared.arm(deadline, self.key);
                 }
             }
-            self.learn(core, &shared, &output.datagrams);
         }
         self.queue(output.reports);
         Pumped {
-            datagrams: output.datagrams,
+            datagrams,
             native: core.link.is_native(),
             remove: core.gone.then(|| (core.ufrag.take(), std::mem::take(&mut core.addresses))),
         }
@@ -554,15 +565,16 @@ impl Connection {
     /// `ours`: the other side does not know yet that it is over.
     fn vanish(self: &Arc<Self>, shared: &Shared, ours: bool) {
         let mut output = Output::default();
-        let (native, ufrag, addresses) = {
+        let (native, datagrams, ufrag, addresses) = {
             let mut core = self.core();
             if !std::mem::replace(&mut core.gone, true) && ours {
                 self.say_goodbye(&mut core, Instant::now(), &mut output);
             }
-            (core.link.is_native(), core.ufrag.take(), std::mem::take(&mut core.addresses))
+            let datagrams = core.pacer.release(output.datagrams);
+            (core.link.is_native(), datagrams, core.ufrag.take(), std::mem::take(&mut core.addresses))
         };
-        if !output.datagrams.is_empty() {
-            shared.send(output.datagrams, native);
+        if !datagrams.is_empty() {
+            shared.send(datagrams, native);
         }
         shared.forget(self.key, ufrag.as_deref(), &addresses);
     }

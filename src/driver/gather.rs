@@ -2,6 +2,7 @@
 
 use super::task::Shared;
 use super::{DriverConfig, DriverError, IceServer};
+use crate::link::stun::binding_indication;
 use crate::net::candidate::{preference, Kind, LocalCandidate};
 use crate::net::interfaces;
 use crate::net::server::{self, BindingRequest, ServerAddress};
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// After this the candidates are complete, whoever has not answered.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A mapping that no link uses is kept alive so much more slowly than one that a link uses.
+const KEEPALIVES: u32 = 3;
 /// Errors of servers that are kept to be shown.
 const MAX_ERRORS: usize = 32;
 
@@ -31,6 +34,10 @@ pub(super) struct Gathering {
     pub allocations: Vec<Allocation>,
     allocating: usize,
     deadline: Instant,
+    /// Those that have told our address, as long as a NAT's mapping before them is to live.
+    mapped: Vec<SocketAddr>,
+    keepalive: Duration,
+    next_keepalive: Instant,
 }
 
 /// Sockets, one per family at most, with their host candidates.
@@ -97,7 +104,8 @@ pub(super) fn usable_servers(config: &DriverConfig) -> Result<(Vec<Server>, Vec<
 }
 
 impl Gathering {
-    pub fn new(hosts: Vec<LocalCandidate>, relay_only: bool, servers: usize, errors: Vec<String>) -> Self {
+    pub fn new(hosts: Vec<LocalCandidate>, config: &DriverConfig, servers: usize, errors: Vec<String>) -> Self {
+        let relay_only = config.relay_only;
         let hosts = if relay_only { Vec::new() } else { hosts };
         Self {
             last_number: hosts.len() as u64,
@@ -110,6 +118,9 @@ impl Gathering {
             allocations: Vec::new(),
             allocating: 0,
             deadline: Instant::now() + PATIENCE,
+            mapped: Vec::new(),
+            keepalive: config.ice_keepalive * KEEPALIVES,
+            next_keepalive: Instant::now(),
         }
     }
 
@@ -140,7 +151,9 @@ impl Gathering {
             let of_family = |address: &&SocketAddr| address.is_ipv4() == socket.bound().is_ipv4();
             let Some(address) = addresses.iter().find(of_family) else { continue };
             reached = true;
-            if turn {
+            // A server keeps one allocation for each of our sockets (RFC 8656, 2.2): the first URL that leads to it counts.
+            let allocated = self.allocations.iter().any(|allocation| allocation.server() == *address);
+            if turn && !allocated {
                 match Allocation::new(now, socket.bound(), *address, &server.username, &server.credential) {
                     Ok(allocation) => {
                         self.allocations.push(allocation);
@@ -185,6 +198,10 @@ impl Gathering {
             .find_map(|(index, request)| Some((index, request.answer(from, datagram)?)));
         if let Some((index, mapped)) = answered {
             self.requests.remove(index);
+            if !self.mapped.contains(&from) {
+                self.mapped.push(from);
+                self.next_keepalive = now + self.keepalive;
+            }
             let preference = preference(mapped.ip(), index);
             let candidate = LocalCandidate { kind: Kind::ServerReflexive, address: mapped, base: local, preference };
             news.reflexive.push(mapped);
@@ -195,14 +212,14 @@ impl Gathering {
             return false;
         };
         self.allocations[index].handle(now, datagram);
-        self.hear(now, index, news);
+        self.hear(index, news);
         true
     }
 
-    fn hear(&mut self, now: Instant, index: usize, news: &mut News) {
+    fn hear(&mut self, index: usize, news: &mut News) {
         let mut events = Vec::new();
         let allocation = &mut self.allocations[index];
-        allocation.poll_events(now, |event| events.push(event));
+        allocation.poll_events(|event| events.push(event));
         let (server, relayed) = (allocation.server(), allocation.relayed());
         for event in events {
             match event {
@@ -235,8 +252,14 @@ impl Gathering {
         }
         for index in 0..self.allocations.len() {
             self.allocations[index].handle_timeout(now);
-            self.hear(now, index, news);
+            self.hear(index, news);
             self.allocations[index].poll_datagrams(&mut news.datagrams);
+        }
+        if !self.mapped.is_empty() && now >= self.next_keepalive {
+            self.next_keepalive = now + self.keepalive;
+            for server in &self.mapped {
+                shared.send_raw(*server, &binding_indication());
+            }
         }
         if self.complete {
             return;
@@ -255,7 +278,8 @@ impl Gathering {
         let requests = self.requests.iter().map(BindingRequest::deadline).min();
         let allocations = self.allocations.iter_mut().filter_map(Allocation::deadline).min();
         let deadline = (!self.complete).then_some(self.deadline);
-        [requests, allocations, deadline].into_iter().flatten().min()
+        let keepalive = (!self.mapped.is_empty()).then_some(self.next_keepalive);
+        [requests, allocations, deadline, keepalive].into_iter().flatten().min()
     }
 
     /// Sends by the allocation that this address is of; `None` if it is none of ours.
@@ -267,8 +291,7 @@ impl Gathering {
         data: BytesMut,
     ) -> Option<Vec<crate::link::Datagram>> {
         let allocation = self.allocations.iter_mut().find(|allocation| allocation.relayed() == Some(local))?;
-        allocation.send(now, to, data);
-        let mut datagrams = Vec::new();
+        let mut datagrams = Vec::from_iter(allocation.send(now, to, data));
         allocation.poll_datagrams(&mut datagrams);
         Some(datagrams)
     }

@@ -6,6 +6,7 @@
 
 mod connection;
 mod gather;
+mod pacer;
 mod table;
 mod task;
 #[cfg(test)]

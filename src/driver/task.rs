@@ -2,6 +2,7 @@
 
 use super::connection::Connection;
 use super::gather::{bind, usable_servers, Gathering, News};
+use super::pacer::SharedPace;
 use super::table::{Key, Table, Timers};
 use super::{DriverConfig, DriverError, DriverStats, Handler};
 use crate::link::{stun, Datagram, Link, LinkConfig};
@@ -30,6 +31,7 @@ pub(super) struct Shared {
     table: Mutex<Table>,
     timers: Mutex<Timers>,
     dirty: Mutex<Vec<Key>>,
+    pace: Mutex<SharedPace>,
     wake: Notify,
     gathering: Mutex<Gathering>,
     /// Whether there is an allocation that a datagram might have to go through, or come from.
@@ -62,7 +64,7 @@ impl Driver {
             bind(&config)?
         };
         let window = receive_window(&sockets);
-        let gathering = Gathering::new(hosts, config.relay_only, servers.len(), errors);
+        let gathering = Gathering::new(hosts, &config, servers.len(), errors);
         let shared = Arc::new(Shared {
             handler,
             links: LinkConfig::new(&config, window).map_err(DriverError::Engine)?,
@@ -70,6 +72,7 @@ impl Driver {
             table: Mutex::default(),
             timers: Mutex::default(),
             dirty: Mutex::default(),
+            pace: Mutex::default(),
             wake: Notify::new(),
             gathering: Mutex::new(gathering),
             has_servers: !servers.is_empty(),
@@ -215,6 +218,10 @@ impl Shared {
 
     pub fn table(&self) -> MutexGuard<'_, Table> {
         lock(&self.table)
+    }
+
+    pub fn pace(&self) -> MutexGuard<'_, SharedPace> {
+        lock(&self.pace)
     }
 
     fn sockets(&self) -> Vec<Arc<Socket>> {

@@ -425,6 +425,38 @@ fn a_machine_that_falls_silent_is_noticed() {
     until("it is forgotten", || a.driver.table_sizes() == (0, 0, 0));
 }
 
+/// The mapping of a NAT before a member who waits alone would be gone when somebody comes.
+#[test]
+fn a_server_that_has_told_our_address_hears_of_us_again() {
+    use webrtc::stun::message::{Message, BINDING_SUCCESS};
+    use webrtc::stun::xoraddr::XorMappedAddress;
+    let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    let runtime = runtime();
+    let url = format!("stun:{}", server.local_addr().unwrap());
+    let waiting = DriverConfig {
+        ice_servers: vec![IceServer { url, ..IceServer::default() }],
+        ice_keepalive: Duration::from_millis(20),
+        ..config()
+    };
+    let _waiting = End::new(&runtime, waiting, true, Box::new(|_, _| ()));
+    let mut heard = Vec::new();
+    while heard.iter().filter(|kind| **kind == [0x00, 0x11]).count() < 2 {
+        let mut datagram = [0; 128];
+        let (length, from) = server.recv_from(&mut datagram).unwrap();
+        heard.push([datagram[0], datagram[1]]);
+        if heard == [[0x00, 0x01]] {
+            let mut question = Message { raw: datagram[..length].to_vec(), ..Message::default() };
+            question.decode().unwrap();
+            let mapped = XorMappedAddress { ip: "192.0.2.1".parse().unwrap(), port: 1 };
+            let mut answer = Message::new();
+            answer.build(&[Box::new(question.transaction_id), Box::new(BINDING_SUCCESS), Box::new(mapped)]).unwrap();
+            server.send_to(&answer.raw, from).unwrap();
+        }
+    }
+    assert_eq!(heard.iter().filter(|kind| **kind == [0x00, 0x01]).count(), 1, "{heard:?}");
+}
+
 #[test]
 fn shutting_down_ends_what_is_open_and_refuses_what_comes() {
     let runtime = runtime();

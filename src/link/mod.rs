@@ -255,6 +255,11 @@ impl Link {
         self.native
     }
 
+    /// A burst would overrun somebody on the way: a browser, or a TURN server.
+    pub fn wants_pacing(&self) -> bool {
+        !self.native || self.path.is_relayed_now()
+    }
+
     /// One of ours, as the engine wants it: the text after `candidate:`.
     pub fn add_local_candidate(&mut self, candidate: &str) -> EngineResult<()> {
         self.path.local_candidate(candidate);

@@ -69,6 +69,10 @@ impl Path {
         self.local.contains(&(local, "relay")) || self.remote.contains(&(remote, "relay"))
     }
 
+    pub fn is_relayed_now(&self) -> bool {
+        self.now.is_some_and(|(local, remote)| self.is_relayed(local, remote))
+    }
+
     pub fn used(&mut self, local: SocketAddr, remote: SocketAddr) {
         self.now = Some((local, remote));
     }

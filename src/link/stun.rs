@@ -1,8 +1,16 @@
-//! Just enough of STUN (RFC 8489) to route a datagram before the engine sees it.
+//! Just enough of STUN (RFC 8489) to route a datagram before the engine sees it, and to send one without it.
+
+use bytes::{BufMut, BytesMut};
+use std::net::{IpAddr, SocketAddr};
+use webrtc::stun::message::TransactionId as FreshTransactionId;
 
 const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const HEADER: usize = 20;
 const USERNAME: u16 = 0x0006;
+const XOR_PEER_ADDRESS: u16 = 0x0012;
+const DATA: u16 = 0x0013;
+const BINDING_INDICATION: u16 = 0x0011;
+const SEND_INDICATION: u16 = 0x0016;
 
 pub(crate) type TransactionId = [u8; 12];
 
@@ -42,6 +50,47 @@ pub(crate) fn local_ufrag(datagram: &[u8]) -> Option<&str> {
     None
 }
 
+fn indication(kind: u16, transaction: TransactionId, attributes: &[(u16, &[u8])]) -> BytesMut {
+    let length: usize = attributes.iter().map(|(_, value)| 4 + value.len().next_multiple_of(4)).sum();
+    let mut datagram = BytesMut::with_capacity(HEADER + length);
+    datagram.put_u16(kind);
+    datagram.put_u16(length as u16);
+    datagram.put_slice(&MAGIC_COOKIE);
+    datagram.put_slice(&transaction);
+    for (kind, value) in attributes {
+        datagram.put_u16(*kind);
+        datagram.put_u16(value.len() as u16);
+        datagram.put_slice(value);
+        datagram.put_bytes(0, value.len().next_multiple_of(4) - value.len());
+    }
+    datagram
+}
+
+/// Keeps the mapping of a NAT before a STUN server alive; it is not answered (RFC 8489, 6.1).
+pub(crate) fn binding_indication() -> BytesMut {
+    indication(BINDING_INDICATION, FreshTransactionId::new().0, &[])
+}
+
+/// Asks a TURN server to send this on to a peer (RFC 8656, 11.1).
+pub(crate) fn send_indication(peer: SocketAddr, data: &[u8]) -> BytesMut {
+    let transaction = FreshTransactionId::new().0;
+    indication(SEND_INDICATION, transaction, &[(XOR_PEER_ADDRESS, &xored(peer, transaction)), (DATA, data)])
+}
+
+/// RFC 8489, 14.2.
+fn xored(address: SocketAddr, transaction: TransactionId) -> Vec<u8> {
+    let mask = MAGIC_COOKIE.iter().chain(&transaction);
+    let port = address.port() ^ u16::from_be_bytes([MAGIC_COOKIE[0], MAGIC_COOKIE[1]]);
+    let (family, ip) = match address.ip() {
+        IpAddr::V4(ip) => (1, ip.octets().to_vec()),
+        IpAddr::V6(ip) => (2, ip.octets().to_vec()),
+    };
+    let mut value = vec![0, family];
+    value.extend(port.to_be_bytes());
+    value.extend(ip.iter().zip(mask).map(|(byte, mask)| byte ^ mask));
+    value
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +107,24 @@ mod tests {
     fn the_ufrag_of_a_request_is_found_behind_other_attributes() {
         let datagram = request(b"\x80\x22\x00\x03abc\0\x00\x06\x00\x09us:remote\0\0\0");
         assert_eq!(local_ufrag(&datagram), Some("us"));
+    }
+
+    /// Against the sample of RFC 5769, 2.2 and 2.3.
+    #[test]
+    fn addresses_are_masked() {
+        let transaction = *b"\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae";
+        let masked = xored("192.0.2.1:32853".parse().unwrap(), transaction);
+        assert_eq!(masked, b"\0\x01\xa1\x47\xe1\x12\xa6\x43");
+        let masked = xored("[2001:db8:1234:5678:11:2233:4455:6677]:32853".parse().unwrap(), transaction);
+        assert_eq!(masked, b"\0\x02\xa1\x47\x01\x13\xa9\xfa\xa5\xd3\xf1\x79\xbc\x25\xf4\xb5\xbe\xd2\xb9\xd9");
+    }
+
+    #[test]
+    fn an_indication_is_padded_and_says_its_length() {
+        let datagram = send_indication("192.0.2.1:32853".parse().unwrap(), b"hello");
+        assert!(is_stun(&datagram) && datagram.len() == HEADER + 12 + 12);
+        assert_eq!((&datagram[..4], &datagram[32..41]), (&b"\0\x16\0\x18"[..], &b"\0\x13\0\x05hello"[..]));
+        assert_eq!(binding_indication().len(), HEADER);
     }
 
     #[test]
