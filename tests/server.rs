@@ -232,8 +232,15 @@ async fn who_says_nothing_before_the_handshake_is_hung_up_on() {
 
 #[tokio::test]
 async fn who_reads_too_slowly_is_dropped_and_holds_up_nobody() {
+    for (messages, bytes) in [(8, usize::MAX / 2), (1_000_000, 500_000)] {
+        drop_the_slow(messages, bytes).await;
+    }
+}
+
+async fn drop_the_slow(messages: usize, bytes: usize) {
     let server = serve(|config| {
-        config.send_queue = 8;
+        config.send_queue = messages;
+        config.send_queue_bytes = bytes;
         config.pong_timeout = Duration::from_millis(300);
         config.hub.messages_per_second = 1_000_000;
         config.hub.grace = Duration::ZERO;

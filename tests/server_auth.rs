@@ -150,6 +150,13 @@ async fn an_expiry_at_the_end_of_time_is_no_trouble() {
     }
 }
 
+#[tokio::test]
+async fn a_server_that_could_let_nobody_in_does_not_start() {
+    let config = ServerConfig::new("127.0.0.1:0".parse().unwrap(), JwtAuthenticator::new());
+    let error = Server::bind(config).await.err().expect("a refusal").to_string();
+    assert!(error.contains("secret"), "{error}");
+}
+
 #[test]
 fn keys_that_are_none_are_refused_with_the_reason() {
     let words = |result: Result<JwtAuthenticator, String>| result.err().expect("a refusal");

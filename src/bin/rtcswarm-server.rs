@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use rtcswarm::hub::HubConfig;
 use rtcswarm::server::{JwtAuthenticator, Server, ServerConfig, TlsFiles};
+use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -160,38 +161,41 @@ async fn serve(serve: Serve) -> Result<(), String> {
     let scheme = if config.tls.is_some() { "wss" } else { "ws" };
     let server = Server::bind(config).await.map_err(|e| e.to_string())?;
     let address = server.local_addr().map_err(|e| e.to_string())?;
+    // Before anybody is told that it is there, and may want it to go.
+    let stopped = stop_signal()?;
     let mut stdout = std::io::stdout();
     writeln!(stdout, "listening on {scheme}://{address}/").and_then(|()| stdout.flush()).map_err(|e| e.to_string())?;
     let handle = server.handle();
     tokio::spawn(async move {
-        stop_signal().await;
+        stopped.await;
         handle.stop();
     });
     server.serve().await;
     Ok(())
 }
 
+/// Listens for what asks the process to end, from now on.
 #[cfg(unix)]
-async fn stop_signal() {
+fn stop_signal() -> Result<impl Future<Output = ()>, String> {
     use tokio::signal::unix::{signal, SignalKind};
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
+    let listen = |kind| signal(kind).map_err(|e| format!("signals cannot be heard: {e}"));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
-    };
-    tokio::select! {
-        () = terminated => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
+    })
 }
 
 #[cfg(not(unix))]
-async fn stop_signal() {
-    // Without it there is nothing to wait for but the end of the process.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
+fn stop_signal() -> Result<impl Future<Output = ()>, String> {
+    Ok(async {
+        // Without it there is nothing to wait for but the end of the process.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
 }
 
 fn sign(token: &Token) -> Result<String, String> {

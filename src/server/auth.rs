@@ -51,6 +51,11 @@ impl Refusal {
 /// Decides who may come in. Called on the server's runtime: it must not block for long.
 pub trait Authenticator: Send + Sync + 'static {
     fn authenticate(&self, knock: Knock<'_>) -> Result<Admission, Refusal>;
+
+    /// Asked once, before the server listens: an error says why this can let nobody in.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 impl<F> Authenticator for F
@@ -158,6 +163,13 @@ impl JwtAuthenticator {
 }
 
 impl Authenticator for JwtAuthenticator {
+    fn check(&self) -> Result<(), String> {
+        if self.keys.is_empty() {
+            return Err("there is neither a secret nor a public key for tokens".into());
+        }
+        Ok(())
+    }
+
     fn authenticate(&self, knock: Knock<'_>) -> Result<Admission, Refusal> {
         use jsonwebtoken::errors::ErrorKind;
         let token = knock.token.ok_or_else(|| Refusal::unauthorized("no-token", "a token is needed"))?;

@@ -10,7 +10,7 @@ mod session;
 
 pub use auth::{Admission, Authenticator, JwtAuthenticator, Knock, Refusal, MIN_SECRET_BYTES};
 
-use crate::hub::{Hub, HubConfig, Output, SessionId};
+use crate::hub::{CloseReason, Hub, HubConfig, Output, SessionId};
 use axum::extract::{ConnectInfo, RawQuery, State, WebSocketUpgrade};
 use axum::http::{header, HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -49,6 +49,8 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// Messages that may wait for a client that reads slowly. Default 1,024.
     pub send_queue: usize,
+    /// Bytes of them. Default 4 MiB.
+    pub send_queue_bytes: usize,
     /// Between pings. Default 20 s.
     pub ping_interval: Duration,
     /// A client that is silent for this long after a ping is gone. Default 10 s.
@@ -70,6 +72,7 @@ impl ServerConfig {
             tls: None,
             max_connections: 10_000,
             send_queue: 1024,
+            send_queue_bytes: 4 << 20,
             ping_interval: Duration::from_secs(20),
             pong_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
@@ -85,6 +88,9 @@ pub enum ServerError {
     Listen(SocketAddr, std::io::Error),
     #[error("TLS: {0}")]
     Tls(String),
+    /// Nobody could ever come in.
+    #[error("{0}")]
+    Authenticator(String),
 }
 
 /// What all sessions share.
@@ -101,7 +107,34 @@ struct Shared {
 
 struct Rooms {
     hub: Hub,
-    sessions: HashMap<SessionId, mpsc::Sender<Output>>,
+    sessions: HashMap<SessionId, Outbox>,
+}
+
+/// What waits for one client.
+struct Outbox {
+    queue: mpsc::Sender<Outgoing>,
+    /// Of the texts in it.
+    bytes: Arc<AtomicUsize>,
+    most: usize,
+}
+
+enum Outgoing {
+    Text(String),
+    Close(CloseReason),
+}
+
+impl Outbox {
+    /// Whether there was room.
+    fn put(&self, outgoing: Outgoing) -> bool {
+        if let Outgoing::Text(text) = &outgoing {
+            let before = self.bytes.fetch_add(text.len(), Ordering::Relaxed);
+            // One that is larger than the whole still has its turn.
+            if before > 0 && before + text.len() > self.most {
+                return false;
+            }
+        }
+        self.queue.try_send(outgoing).is_ok()
+    }
 }
 
 impl Shared {
@@ -119,13 +152,13 @@ impl Shared {
 impl Rooms {
     fn hand_out(&mut self) {
         while let Some(output) = self.hub.poll_output() {
-            let (session, last) = match &output {
-                Output::Send { session, .. } => (*session, false),
-                Output::Close { session, .. } => (*session, true),
+            let (session, last, outgoing) = match output {
+                Output::Send { session, message } => (session, false, Outgoing::Text(message.to_json())),
+                Output::Close { session, reason } => (session, true, Outgoing::Close(reason)),
             };
-            let Some(queue) = self.sessions.get(&session) else { continue };
+            let Some(outbox) = self.sessions.get(&session) else { continue };
             // A client that does not read: its session ends when its queue is dropped.
-            if queue.try_send(output).is_err() || last {
+            if !outbox.put(outgoing) || last {
                 self.sessions.remove(&session);
             }
         }
@@ -153,6 +186,7 @@ impl ServerHandle {
 impl Server {
     /// Reads the certificate files and listens.
     pub async fn bind(config: ServerConfig) -> Result<Self, ServerError> {
+        config.authenticator.check().map_err(ServerError::Authenticator)?;
         let tls = config.tls.as_ref().map(Tls::load).transpose().map_err(ServerError::Tls)?;
         let listener = TcpListener::bind(config.listen).await.map_err(|e| ServerError::Listen(config.listen, e))?;
         let rooms = Rooms { hub: Hub::new(config.hub.clone()), sessions: HashMap::new() };

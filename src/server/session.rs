@@ -1,10 +1,11 @@
 //! One client's WebSocket.
 
 use super::auth::Admission;
-use super::Shared;
-use crate::hub::{CloseReason, Output, SessionId};
+use super::{Outbox, Outgoing, Shared};
+use crate::hub::{CloseReason, SessionId};
 use axum::extract::ws::{close_code, CloseFrame, Message, WebSocket};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc;
@@ -28,6 +29,8 @@ enum End {
 
 pub(super) async fn run(shared: Arc<Shared>, mut socket: WebSocket, admission: Admission, remote: SocketAddr) {
     let (queue, mut outgoing) = mpsc::channel(shared.config.send_queue);
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let outbox = Outbox { queue, bytes: waiting.clone(), most: shared.config.send_queue_bytes };
     let user_id = admission.principal.user_id.clone();
     let session = {
         let mut rooms = shared.rooms.lock().unwrap_or_else(PoisonError::into_inner);
@@ -35,7 +38,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut socket: WebSocket, admission: A
         let stopped = *shared.stop.borrow();
         (!stopped).then(|| {
             let session = rooms.hub.connect(Instant::now(), admission.principal);
-            rooms.sessions.insert(session, queue);
+            rooms.sessions.insert(session, outbox);
             session
         })
     };
@@ -46,7 +49,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut socket: WebSocket, admission: A
     };
     shared.tick.notify_one();
     tracing::info!(%remote, user_id, session = session.0, "connected");
-    let end = converse(&shared, &mut socket, &mut outgoing, session, admission.expires).await;
+    let end = converse(&shared, &mut socket, (&mut outgoing, &waiting), session, admission.expires).await;
     if !matches!(end, End::ByHub(..)) {
         shared.with_hub(|hub, now| hub.disconnect(now, session));
         shared.rooms.lock().unwrap_or_else(PoisonError::into_inner).sessions.remove(&session);
@@ -74,7 +77,7 @@ async fn hang_up(mut socket: WebSocket, code: u16, reason: &'static str) {
 async fn converse(
     shared: &Arc<Shared>,
     socket: &mut WebSocket,
-    outgoing: &mut mpsc::Receiver<Output>,
+    (outgoing, waiting): (&mut mpsc::Receiver<Outgoing>, &AtomicUsize),
     session: SessionId,
     expires: Option<SystemTime>,
 ) -> End {
@@ -118,14 +121,15 @@ async fn converse(
                 }
             }
             output = outgoing.recv() => match output {
-                Some(Output::Send { message, .. }) => {
-                    let sending = socket.send(Message::text(message.to_json()));
+                Some(Outgoing::Text(text)) => {
+                    waiting.fetch_sub(text.len(), Ordering::Relaxed);
+                    let sending = socket.send(Message::text(text));
                     match tokio::time::timeout(config.pong_timeout, sending).await {
                         Ok(Ok(())) => {}
                         _ => return End::Gone,
                     }
                 }
-                Some(Output::Close { reason, .. }) => return End::ByHub(reason.code(), reason.name()),
+                Some(Outgoing::Close(reason)) => return End::ByHub(reason.code(), reason.name()),
                 // The queue was full.
                 None => return End::Told(close_code::POLICY, "too-slow", "you do not read what is sent to you"),
             },
