@@ -722,7 +722,7 @@ int32_t rtcswarm_config_set_port(struct rtcswarm_config *config, uint16_t port);
 
 /*
  The largest message in bytes, sent or taken: 1 to 262144, the default, which is a browser's. Less saves
- memory.
+ memory where the peer is a browser.
  */
 int32_t rtcswarm_config_set_max_message_size(struct rtcswarm_config *config, size_t bytes);
 
@@ -928,7 +928,8 @@ int32_t rtcswarm_channel_open(struct rtcswarm *swarm,
                               uint32_t *out);
 
 /*
- rtcswarm_send on any open channel of a peer.
+ rtcswarm_send on any open channel of a peer. On one that is not both ordered and reliable a native peer is sent
+ 65536 bytes at most.
  */
 int32_t rtcswarm_channel_send(struct rtcswarm *swarm,
                               uint64_t peer,
@@ -946,10 +947,13 @@ int32_t rtcswarm_channel_send_text(struct rtcswarm *swarm,
                                    size_t length);
 
 /*
- Closes a further channel; RTCSWARM_EVENT_CHANNEL_CLOSED follows at both ends. RTCSWARM_ERR_INVALID for
+ Closes a further channel; RTCSWARM_EVENT_CHANNEL_CLOSED follows at both ends. What was sent on it before still
+ arrives; what the peer has sent and this side has not taken yet does not. RTCSWARM_ERR_INVALID for
  RTCSWARM_CHANNEL_FAST, which ends with its peer.
  */
-int32_t rtcswarm_channel_close(struct rtcswarm *swarm, uint64_t peer, uint32_t channel);
+int32_t rtcswarm_channel_close(struct rtcswarm *swarm,
+                               uint64_t peer,
+                               uint32_t channel);
 
 /*
  Gives the bytes that were accepted for a channel and are not acknowledged by the peer yet.

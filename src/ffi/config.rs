@@ -241,7 +241,7 @@ pub unsafe extern "C" fn rtcswarm_config_set_port(config: *mut rtcswarm_config, 
 }
 
 /// The largest message in bytes, sent or taken: 1 to 262144, the default, which is a browser's. Less saves
-/// memory.
+/// memory where the peer is a browser.
 // Safety: `config` is NULL or lives.
 #[no_mangle]
 pub unsafe extern "C" fn rtcswarm_config_set_max_message_size(config: *mut rtcswarm_config, bytes: usize) -> i32 {

@@ -118,7 +118,8 @@ pub unsafe extern "C" fn rtcswarm_channel_open(
     })
 }
 
-/// rtcswarm_send on any open channel of a peer.
+/// rtcswarm_send on any open channel of a peer. On one that is not both ordered and reliable a native peer is sent
+/// 65536 bytes at most.
 // Safety: As for rtcswarm_send.
 #[no_mangle]
 pub unsafe extern "C" fn rtcswarm_channel_send(
@@ -144,7 +145,8 @@ pub unsafe extern "C" fn rtcswarm_channel_send_text(
     with(swarm, |handle| quiet(handle.swarm.channel_send(peer, channel, true, bytes(text.cast(), length)?)))
 }
 
-/// Closes a further channel; RTCSWARM_EVENT_CHANNEL_CLOSED follows at both ends. RTCSWARM_ERR_INVALID for
+/// Closes a further channel; RTCSWARM_EVENT_CHANNEL_CLOSED follows at both ends. What was sent on it before still
+/// arrives; what the peer has sent and this side has not taken yet does not. RTCSWARM_ERR_INVALID for
 /// RTCSWARM_CHANNEL_FAST, which ends with its peer.
 // Safety: `swarm` is NULL or lives.
 #[no_mangle]

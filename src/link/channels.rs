@@ -5,8 +5,10 @@
 //! a stream for free before the other end does. Instead both ends say on `fast` that everything of theirs has arrived
 //! ([`Control::ChannelDone`]), and the next channel of the same kind gets the stream ([`Control::ChannelOpen`]).
 
+use super::pieces::{Inbox, Unfinished, PIECE};
 use super::LinkConfig;
 use crate::protocol::Control;
+use bytes::BytesMut;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 use webrtc::peer_connection::RTCPeerConnection;
@@ -83,6 +85,9 @@ pub(super) struct Channels {
     /// Some are closing.
     closing: bool,
     steps: VecDeque<Step>,
+    unfinished: Unfinished,
+    /// Larger ones go in pieces; the engine would not take them.
+    pieces: usize,
 }
 
 /// What the link is to do for its channels, in order.
@@ -122,6 +127,7 @@ struct Channel {
     heard_done: bool,
     /// The other side has asked for the next channel on this stream while we were not through with the last.
     next: Option<(String, String)>,
+    inbox: Inbox,
     /// A send was refused since the last `Writable`.
     wanted: bool,
     /// The sizes of the messages that are not acknowledged yet, oldest first: the engine counts bytes only, but a small message
@@ -191,11 +197,43 @@ impl Channels {
             waited_for: false,
             closing: false,
             steps: VecDeque::new(),
+            unfinished: Unfinished::default(),
+            pieces: usize::MAX,
         }
     }
 
     pub fn low_water(&self) -> usize {
         self.low_water
+    }
+
+    /// The other side is native.
+    pub fn send_in_pieces(&mut self) {
+        self.pieces = PIECE;
+    }
+
+    /// Whether messages arrive on it in the order in which they were sent, and all of them.
+    pub fn carries_pieces(&self, id: ChannelId) -> bool {
+        let channel = self.ids.get(&id).and_then(|wire| self.wires.get(wire));
+        channel.is_none_or(|channel| {
+            channel.options.ordered && matches!(channel.options.reliability, Reliability::Reliable)
+        })
+    }
+
+    /// The other side announces a message in pieces.
+    pub fn announced(&mut self, wire: Wire, is_text: bool, size: usize, limit: usize) -> Result<(), String> {
+        match self.wires.get_mut(&wire) {
+            Some(channel) if channel.id.is_some() => channel.inbox.announce(is_text, size, limit),
+            // Nobody hears it.
+            _ => Ok(()),
+        }
+    }
+
+    /// What has come on a channel, once it is whole.
+    pub fn whole(&mut self, wire: Wire, is_text: bool, data: BytesMut) -> Result<Option<(bool, BytesMut)>, String> {
+        match self.wires.get_mut(&wire) {
+            Some(channel) => channel.inbox.take(&mut self.unfinished, is_text, data),
+            None => Ok(None),
+        }
     }
 
     fn fresh_id(&mut self, wire: Wire) -> ChannelId {
@@ -319,6 +357,7 @@ impl Channels {
         if let Some(channel) = self.wires.get_mut(&wire) {
             // One that is not open yet is closed as soon as it is: the other end may not know it yet.
             channel.id = None;
+            channel.inbox.clear(&mut self.unfinished);
             self.closing = true;
             self.steps.push_back(Step::Closed(id));
         }
@@ -386,6 +425,7 @@ impl Channels {
                 }
                 if channel.heard_done && read {
                     if let Some(id) = channel.id.take() {
+                        channel.inbox.clear(&mut self.unfinished);
                         self.ids.remove(&id);
                         self.steps.push_back(Step::Closed(id));
                     }
@@ -416,7 +456,9 @@ impl Channels {
 
     /// The engine says that it is closed.
     pub fn closed(&mut self, wire: Wire) {
-        if let Some(id) = self.wires.remove(&wire).and_then(|channel| channel.id) {
+        let Some(mut channel) = self.wires.remove(&wire) else { return };
+        channel.inbox.clear(&mut self.unfinished);
+        if let Some(id) = channel.id {
             self.ids.remove(&id);
             self.steps.push_back(Step::Closed(id));
         }
@@ -452,15 +494,24 @@ impl Channels {
                 return Err(SendError::WouldBlock);
             }
         }
-        let sent = if is_text {
-            let text = std::str::from_utf8(data).map_err(|_| SendError::NotOpen)?;
-            wire.send_text(now, text)
-        } else {
-            wire.send(now, data.into())
+        let mut send = |is_text: bool, data: &[u8]| {
+            let sent = if is_text {
+                let text = std::str::from_utf8(data).map_err(|_| SendError::NotOpen)?;
+                wire.send_text(now, text)
+            } else {
+                wire.send(now, data.into())
+            };
+            sent.map_err(|_| SendError::NotOpen)?;
+            channel.bytes += data.len();
+            channel.unacknowledged.push_back(data.len() as u32);
+            Ok(())
         };
-        sent.map_err(|_| SendError::NotOpen)?;
-        channel.bytes += data.len();
-        channel.unacknowledged.push_back(data.len() as u32);
+        if data.len() <= self.pieces {
+            send(is_text, data)?;
+        } else {
+            send(true, Control::Pieces { size: data.len(), text: is_text }.to_text().as_bytes())?;
+            data.chunks(self.pieces).try_for_each(|piece| send(false, piece))?;
+        }
         Ok(outstanding)
     }
 

@@ -4,6 +4,7 @@
 //! the engine (WebRTC.rs' `rtc`), and the only one that works around it.
 
 mod channels;
+mod pieces;
 mod sdp;
 mod stats;
 pub(crate) mod stun;
@@ -14,6 +15,7 @@ use crate::mesh::LinkEnd;
 use crate::protocol::{parse_text, Control, IceCandidate, TextKind, CONTROL_PREFIX, FAST_CHANNEL};
 use bytes::BytesMut;
 use channels::{is_wordy, Channels, Step, MAX_LABEL};
+use pieces::PIECE;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use webrtc::data_channel::RTCDataChannelInit;
@@ -144,6 +146,15 @@ fn of_channels(text: &[u8]) -> Option<Control> {
     }
 }
 
+/// A description of the other side's.
+fn for_engine(sdp: &str) -> String {
+    if sdp::is_native(sdp) {
+        sdp::with_messages_up_to(sdp, PIECE)
+    } else {
+        sdp.to_owned()
+    }
+}
+
 type EngineResult<T> = Result<T, String>;
 
 fn engine<T, E: std::fmt::Display>(result: Result<T, E>) -> EngineResult<T> {
@@ -217,7 +228,7 @@ impl Link {
 
     /// The first offer, or a renegotiation by the other side; gives the answer.
     pub fn apply_offer(&mut self, now: Instant, offer: &str) -> EngineResult<String> {
-        let description = engine(RTCSessionDescription::offer(offer.to_owned()))?;
+        let description = engine(RTCSessionDescription::offer(for_engine(offer)))?;
         engine(self.engine.set_remote_description(now, description))?;
         self.remote_described(now, offer);
         let answer = engine(self.engine.create_answer(None))?;
@@ -227,7 +238,7 @@ impl Link {
     }
 
     pub fn apply_answer(&mut self, now: Instant, answer: &str) -> EngineResult<()> {
-        let description = engine(RTCSessionDescription::answer(answer.to_owned()))?;
+        let description = engine(RTCSessionDescription::answer(for_engine(answer)))?;
         engine(self.engine.set_remote_description(now, description))?;
         self.remote_described(now, answer);
         Ok(())
@@ -236,6 +247,9 @@ impl Link {
     fn remote_described(&mut self, now: Instant, sdp: &str) {
         self.remote_set = true;
         self.native = sdp::is_native(sdp);
+        if self.native {
+            self.channels.send_in_pieces();
+        }
         self.remote_max_message_size = sdp::max_message_size(sdp);
         for candidate in std::mem::take(&mut self.early_candidates) {
             self.feed_candidate(candidate);
@@ -387,18 +401,33 @@ impl Link {
         while let Some(message) = self.engine.poll_read() {
             if let RTCMessage::DataChannelMessage(id, message) = message.message {
                 self.active = now;
-                self.messages.received(message.data.len());
-                if message.is_string && self.channels.is_fast(id) && self.native {
+                if message.is_string && self.native {
                     if let Some(control) = of_channels(&message.data) {
-                        self.channels.control(control);
+                        self.hear_of_channels(id, control, output);
                         continue;
                     }
                 }
-                if let Some(channel) = self.channels.heard(id) {
-                    self.take_steps(now, false, output);
-                    output.reports.push(Report::Message { channel, is_text: message.is_string, data: message.data });
+                let Some(channel) = self.channels.heard(id) else { continue };
+                match self.channels.whole(id, message.is_string, message.data) {
+                    Ok(Some((is_text, data))) => {
+                        self.take_steps(now, false, output);
+                        self.messages.received(data.len());
+                        output.reports.push(Report::Message { channel, is_text, data });
+                    }
+                    Ok(None) => {}
+                    Err(error) => self.end(LinkEnd::Error(error), output),
                 }
             }
+        }
+    }
+
+    fn hear_of_channels(&mut self, wire: usize, control: Control, output: &mut Output) {
+        if let Control::Pieces { size, text } = control {
+            if let Err(error) = self.channels.announced(wire, text, size, self.local_max_message_size) {
+                self.end(LinkEnd::Error(error), output);
+            }
+        } else if self.channels.is_fast(wire) {
+            self.channels.control(control);
         }
     }
 
@@ -565,6 +594,9 @@ impl Link {
         let limit = self.remote_max_message_size.min(self.local_max_message_size);
         if data.len() > limit {
             return Err(SendError::TooLarge(limit));
+        }
+        if self.native && data.len() > PIECE && !self.channels.carries_pieces(channel) {
+            return Err(SendError::TooLarge(PIECE));
         }
         let before = self.channels.send(&mut self.engine, now, channel, is_text, data, urgent)?;
         self.active = now;

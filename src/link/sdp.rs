@@ -39,6 +39,15 @@ pub(super) fn max_message_size(sdp: &str) -> usize {
     }
 }
 
+/// As the engine is to see it, which keeps a buffer of the size that both ends take: with no more than this.
+pub(super) fn with_messages_up_to(sdp: &str, most: usize) -> String {
+    let lines = sdp.lines().map(|line| match line.strip_prefix("a=max-message-size:") {
+        Some(_) if max_message_size(line) > most => format!("a=max-message-size:{most}\r\n"),
+        _ => format!("{line}\r\n"),
+    });
+    lines.collect()
+}
+
 pub(super) fn ice_ufrag(sdp: &str) -> Option<&str> {
     sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).map(str::trim)
 }
@@ -49,6 +58,14 @@ mod tests {
 
     const SDP: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=application 9 UDP/DTLS/SCTP \
                        webrtc-datachannel\r\na=setup:active\r\na=ice-ufrag:abcd\r\na=max-message-size:100\r\n";
+
+    #[test]
+    fn the_size_of_messages_is_capped_for_the_engine() {
+        assert_eq!(with_messages_up_to(SDP, 100), SDP);
+        assert_eq!(max_message_size(&with_messages_up_to(SDP, 99)), 99);
+        let endless = SDP.replace("size:100", "size:0");
+        assert_eq!(max_message_size(&with_messages_up_to(&endless, 99)), 99);
+    }
 
     #[test]
     fn what_is_sent_says_who_we_are() {

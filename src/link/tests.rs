@@ -251,6 +251,57 @@ fn a_name_without_end_is_refused() {
     assert!(!pair.a.is_closed(ours));
 }
 
+#[test]
+fn large_messages_arrive_whole_on_channels_that_keep_order() {
+    let mut pair = Pair::open();
+    let large: Vec<u8> = (0..262_144u32).map(|n| (n % 251) as u8).collect();
+    let text = "é".repeat(100_000);
+    let (ours, theirs) = pair.open_channel("ordered", &ChannelOptions::default());
+    for (from_a, to_b) in [(ChannelId::FAST, ChannelId::FAST), (ours, theirs)] {
+        for size in [65_536, 65_537, 262_144] {
+            pair.a.send(pair.now, from_a, &large[..size]);
+        }
+        pair.a.link.send(pair.now, from_a, true, text.as_bytes(), false).unwrap();
+        pair.a.send(pair.now, from_a, b"small");
+        pair.run("all of it", |pair| pair.b.received(to_b).len() == 5);
+        let expected = [&large[..65_536], &large[..65_537], &large, text.as_bytes(), b"small"];
+        assert!(pair.b.received(to_b) == expected);
+        let texts =
+            |report: &&Report| matches!(report, Report::Message { channel, is_text: true, .. } if *channel == to_b);
+        assert_eq!(pair.b.reports.iter().filter(texts).count(), 1);
+    }
+    let options = ChannelOptions { ordered: false, ..ChannelOptions::default() };
+    let (ours, theirs) = pair.open_channel("unordered", &options);
+    for (end, channel) in [(&mut pair.a, ours), (&mut pair.b, theirs)] {
+        let refused = end.link.send(pair.now, channel, false, &large[..65_537], false);
+        assert_eq!(refused, Err(SendError::TooLarge(65_536)));
+    }
+    // Closed by who hears it, with half of a message there and another on its way.
+    let (ours, theirs) = pair.open_channel("closed", &ChannelOptions::default());
+    pair.a.send(pair.now, ours, &large);
+    pair.a.send(pair.now, ours, &large);
+    carry(pair.now, &mut pair.a, &mut pair.b, || false);
+    assert!(pair.b.link.close_channel(theirs));
+    pair.run("the end of it", |pair| pair.a.is_closed(ours));
+    let (again, over_there) = pair.open_channel("again", &ChannelOptions::default());
+    pair.a.send(pair.now, again, &large);
+    pair.run("one more", |pair| pair.b.received(over_there).len() == 1);
+}
+
+#[test]
+fn pieces_that_were_not_announced_so_end_the_link() {
+    for (size, piece) in [(70_000, 70_001), (10, 10), (300_000, 10)] {
+        let mut pair = Pair::open();
+        let announcement = Control::Pieces { size, text: false }.to_text();
+        pair.a.link.send(pair.now, ChannelId::FAST, true, announcement.as_bytes(), false).unwrap();
+        for _ in 0..2 {
+            // Half of it each time, and one byte too many.
+            pair.a.send(pair.now, ChannelId::FAST, &vec![0; piece / 2 + 1]);
+        }
+        pair.run("end", |pair| pair.b.reports.iter().any(|r| matches!(r, Report::Ended(LinkEnd::Error(_)))));
+    }
+}
+
 /// Opening, closing and sending at both ends in any order, while datagrams are lost.
 #[test]
 fn channels_come_and_go_and_nothing_is_lost_on_another() {
@@ -280,8 +331,9 @@ fn channels_come_and_go_and_nothing_is_lost_on_another() {
                     end.link.close_channel(channel);
                 }
                 (2 | 3, Some(channel)) => {
-                    // It may not be open yet, or closing.
-                    let _ = end.link.send(now, channel, false, &[0; 100], false);
+                    // It may not be open yet, or closing, or not take so much.
+                    let size = if pick(20) == 0 { 100_000 } else { 100 };
+                    let _ = end.link.send(now, channel, false, &vec![0; size], false);
                 }
                 (4 | 5, _) => {
                     end.send(now, ChannelId::FAST, &sent[which].to_be_bytes());

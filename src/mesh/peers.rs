@@ -100,8 +100,8 @@ impl Mesh {
             }
             // Media: nothing is announced yet, so there is nothing that these could be about.
             // The link's own business.
-            Control::ChannelDone { .. } | Control::ChannelOpen { .. } | Control::ChannelAck { .. } => {}
-            Control::Stream { .. } | Control::MidOffer { .. } | Control::TransceiverRequest { .. } => {}
+            control if control.is_of_channels() => {}
+            _ => {}
         }
     }
 

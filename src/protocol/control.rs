@@ -28,6 +28,9 @@ pub enum Control {
     ChannelOpen { stream: u16, label: String, protocol: String },
     /// The answer to `ChannelOpen`.
     ChannelAck { stream: u16 },
+    /// Between native peers, on any ordered and reliable channel: the next binary messages on it are the pieces of one message of
+    /// this many bytes.
+    Pieces { size: usize, text: bool },
 }
 
 /// What a track carries.
@@ -58,7 +61,7 @@ pub fn parse_text(text: &str) -> TextKind {
     };
     match value.get("type").and_then(Value::as_str) {
         Some("close" | "stream" | "midOffer" | "transceiverRequest") => {}
-        Some("channelDone" | "channelOpen" | "channelAck") => {}
+        Some("channelDone" | "channelOpen" | "channelAck" | "pieces") => {}
         _ => return TextKind::User,
     }
     match serde_json::from_value(value) {
@@ -68,9 +71,12 @@ pub fn parse_text(text: &str) -> TextKind {
 }
 
 impl Control {
-    /// Whether it is about a channel other than `fast`, between native peers.
+    /// Whether it is about the channels themselves, between native peers.
     pub fn is_of_channels(&self) -> bool {
-        matches!(self, Self::ChannelDone { .. } | Self::ChannelOpen { .. } | Self::ChannelAck { .. })
+        matches!(
+            self,
+            Self::ChannelDone { .. } | Self::ChannelOpen { .. } | Self::ChannelAck { .. } | Self::Pieces { .. }
+        )
     }
 
     /// The text message that carries this.
@@ -106,6 +112,7 @@ mod tests {
                 Control::ChannelOpen { stream: 3, label: "l".into(), protocol: "p".into() },
             ),
             (r#"@fast/{"type":"channelAck","stream":3}"#, Control::ChannelAck { stream: 3 }),
+            (r#"@fast/{"type":"pieces","size":99999,"text":true}"#, Control::Pieces { size: 99_999, text: true }),
         ];
         for (text, control) in messages {
             assert_eq!(parse_text(text), TextKind::Control(control.clone()));

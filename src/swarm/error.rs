@@ -29,7 +29,7 @@ pub enum Error {
     /// Larger than this side sends or the other side takes, in bytes.
     #[error("a message of {length} bytes is larger than the limit of {limit} bytes")]
     TooLarge { length: usize, limit: usize },
-    /// Text that begins with `@fast` would be lost: the JS original takes it for its own.
+    /// Text that begins with `@fast`: the JS original takes it for its own and loses it, and native peers use it between themselves.
     #[error("text that begins with \"@fast\" belongs to the protocol, the peer would not deliver it")]
     Reserved,
     /// The other side cannot do this.

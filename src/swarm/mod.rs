@@ -192,21 +192,21 @@ impl Swarm {
     /// One message on any open channel of a peer. With `is_text`, `data` must be UTF-8.
     pub fn channel_send(&self, peer: u64, channel: u32, is_text: bool, data: &[u8]) -> Result<(), Error> {
         self.running()?;
-        self.check_message(channel, is_text, data)?;
+        self.check_message(is_text, data)?;
         let open = self.peers.get(peer)?;
         open.connection
             .send(ChannelId(channel), is_text, data, false)
             .map_err(|e| Error::from_send(e, data.len(), channel))
     }
 
-    fn check_message(&self, channel: u32, is_text: bool, data: &[u8]) -> Result<(), Error> {
+    fn check_message(&self, is_text: bool, data: &[u8]) -> Result<(), Error> {
         let limit = self.config.max_message_size.min(MAX_MESSAGE_SIZE);
         if data.len() > limit {
             return Err(Error::TooLarge { length: data.len(), limit });
         }
         if is_text {
             let text = std::str::from_utf8(data).map_err(|_| Error::Invalid("the text is not UTF-8".into()))?;
-            if channel == FAST && text.starts_with(RESERVED_PREFIX) {
+            if text.starts_with(RESERVED_PREFIX) {
                 return Err(Error::Reserved);
             }
         }
@@ -224,7 +224,7 @@ impl Swarm {
 
     pub(crate) fn broadcast_message(&self, is_text: bool, data: &[u8]) -> Result<Broadcast, Error> {
         self.running()?;
-        self.check_message(FAST, is_text, data)?;
+        self.check_message(is_text, data)?;
         let mut broadcast = Broadcast::default();
         for open in self.peers.all() {
             match open.connection.send(ChannelId::FAST, is_text, data, false) {
@@ -252,7 +252,7 @@ impl Swarm {
         Ok(open.connection.open_channel(label, options)?.0)
     }
 
-    /// Closes a further channel; `fast` ends with its peer only.
+    /// Closes a further channel: what was sent on it before still arrives, what comes on it is dropped. `fast` ends with its peer only.
     pub fn close_channel(&self, peer: u64, channel: u32) -> Result<(), Error> {
         self.running()?;
         if channel == FAST {
