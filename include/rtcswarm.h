@@ -929,7 +929,7 @@ int32_t rtcswarm_channel_open(struct rtcswarm *swarm,
 
 /*
  rtcswarm_send on any open channel of a peer. On one that is not both ordered and reliable a native peer is sent
- 65536 bytes at most.
+ 49152 bytes at most.
  */
 int32_t rtcswarm_channel_send(struct rtcswarm *swarm,
                               uint64_t peer,

@@ -119,7 +119,7 @@ pub unsafe extern "C" fn rtcswarm_channel_open(
 }
 
 /// rtcswarm_send on any open channel of a peer. On one that is not both ordered and reliable a native peer is sent
-/// 65536 bytes at most.
+/// 49152 bytes at most.
 // Safety: As for rtcswarm_send.
 #[no_mangle]
 pub unsafe extern "C" fn rtcswarm_channel_send(

@@ -1,12 +1,12 @@
 //! Messages larger than [`PIECE`] between native peers: announced by a control message on their channel, then sent in pieces.
 //!
 //! The engine keeps a buffer of the largest message that a link may carry, of which it reads the length only. Browsers are to be
-//! able to send 256 KiB, so that is what we offer; two native peers tell their engines of [`PIECE`] and spare 192 KiB each.
+//! able to send 256 KiB, so that is what we offer; two native peers tell their engines of [`PIECE`] and spare 208 KiB each.
 
 use bytes::BytesMut;
 
 /// Bytes of the largest message that the engines of two native peers see.
-pub(super) const PIECE: usize = 65_536;
+pub(super) const PIECE: usize = 49_152;
 /// Bytes of messages that are not whole yet, on all channels of a link.
 const MOST: usize = 64 << 20;
 

@@ -258,13 +258,13 @@ fn large_messages_arrive_whole_on_channels_that_keep_order() {
     let text = "é".repeat(100_000);
     let (ours, theirs) = pair.open_channel("ordered", &ChannelOptions::default());
     for (from_a, to_b) in [(ChannelId::FAST, ChannelId::FAST), (ours, theirs)] {
-        for size in [65_536, 65_537, 262_144] {
+        for size in [PIECE, PIECE + 1, 262_144] {
             pair.a.send(pair.now, from_a, &large[..size]);
         }
         pair.a.link.send(pair.now, from_a, true, text.as_bytes(), false).unwrap();
         pair.a.send(pair.now, from_a, b"small");
         pair.run("all of it", |pair| pair.b.received(to_b).len() == 5);
-        let expected = [&large[..65_536], &large[..65_537], &large, text.as_bytes(), b"small"];
+        let expected = [&large[..PIECE], &large[..PIECE + 1], &large, text.as_bytes(), b"small"];
         assert!(pair.b.received(to_b) == expected);
         let texts =
             |report: &&Report| matches!(report, Report::Message { channel, is_text: true, .. } if *channel == to_b);
@@ -273,8 +273,8 @@ fn large_messages_arrive_whole_on_channels_that_keep_order() {
     let options = ChannelOptions { ordered: false, ..ChannelOptions::default() };
     let (ours, theirs) = pair.open_channel("unordered", &options);
     for (end, channel) in [(&mut pair.a, ours), (&mut pair.b, theirs)] {
-        let refused = end.link.send(pair.now, channel, false, &large[..65_537], false);
-        assert_eq!(refused, Err(SendError::TooLarge(65_536)));
+        let refused = end.link.send(pair.now, channel, false, &large[..PIECE + 1], false);
+        assert_eq!(refused, Err(SendError::TooLarge(PIECE)));
     }
     // Closed by who hears it, with half of a message there and another on its way.
     let (ours, theirs) = pair.open_channel("closed", &ChannelOptions::default());

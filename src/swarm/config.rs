@@ -53,7 +53,7 @@ pub struct Config {
     /// The local UDP port; 0 (default): any.
     pub port: u16,
     /// The largest message in bytes, both ways; at most 262,144, the default. To a native peer, channels that are not both ordered
-    /// and reliable take 65,536 at most.
+    /// and reliable take 49,152 at most.
     pub max_message_size: usize,
     /// Bytes that may wait for one channel of one peer before a send answers `WouldBlock`. Default 1 MiB.
     pub send_high_water: usize,
