@@ -9,9 +9,10 @@ use futures_util::{SinkExt, StreamExt};
 use rtcswarm::protocol::{ClientMessage, IceCandidate};
 use rtcswarm::signaling::{Signaling, SignalingConfig, SignalingEvent};
 use rtcswarm::swarm::SignalingState;
-use rtcswarm::{Config, Event, Swarm};
+use rtcswarm::{Config, Error, Event, Swarm};
+use serde_json::json;
 use server_support::client::{get, Client};
-use server_support::keys::{Claims, KeyPair, SECRET};
+use server_support::keys::{unix_now, Claims, KeyPair, SECRET};
 use server_support::{soon, token, PATIENCE};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -307,7 +308,8 @@ async fn the_client_comes_back_after_a_restart_and_gives_up_on_a_refusal() {
         SignalingEvent::Refused { reason } => assert!(reason.contains("401"), "{reason}"),
         other => panic!("{other:?}"),
     }
-    assert_eq!(soon("end", client.event()).await, None);
+    let after = tokio::time::timeout(Duration::from_secs(1), client.event()).await;
+    assert!(after.is_err(), "no attempt follows: {after:?}");
 }
 
 // Whole swarms.
@@ -431,4 +433,33 @@ fn a_huge_offer_does_not_cut_a_joiner_off() {
     let heard = [until(&ada, "bo", opened("bo")), until(&bo, "ada", opened("ada"))].concat();
     assert!(!heard.iter().any(state(SignalingState::Reconnecting)), "{heard:?}");
     reading.abort();
+}
+
+#[test]
+fn a_token_that_is_over_ends_no_link_and_a_new_one_brings_the_swarm_back() {
+    let secret = File::new(SECRET);
+    let process = Process::start("127.0.0.1:0", &secret.0, &[]);
+    // Five seconds of leeway are part of it, so this one is over in one or two.
+    let brief = Claims::new("ada", &["room"]).with("exp", json!(unix_now() - 3)).hs256(SECRET);
+    let ada = swarm(process.address, "ada", brief);
+    let bob = swarm(process.address, "bob", token("bob", "room"));
+    until(&ada, "bob", opened("bob"));
+    until(&bob, "ada", opened("ada"));
+
+    let events = until(&ada, "refusal", state(SignalingState::Refused));
+    assert!(matches!(events.last(), Some(Event::SignalingState { detail, .. }) if detail.contains("token-expired")));
+    let to_bob = ada.peers()[0].id();
+    ada.send_text(to_bob, "still here").unwrap();
+    until(&bob, "text", |event| matches!(event, Event::Text { text, .. } if &text[..] == b"still here"));
+
+    assert!(matches!(ada.set_token("not a token"), Err(Error::Invalid(_))));
+    ada.set_token(&token("ada", "room")).unwrap();
+    until(&ada, "session", state(SignalingState::Connected));
+    let cleo = swarm(process.address, "cleo", token("cleo", "room"));
+    let seen = [until(&ada, "cleo", opened("cleo")), until(&bob, "cleo", opened("cleo"))].concat();
+    until(&cleo, "ada", opened("ada"));
+    assert_eq!(ends(&seen), 0, "{seen:?}");
+    assert_eq!(ada.peers().len(), 2);
+    ada.close();
+    assert!(matches!(ada.set_token("late"), Err(Error::Closed)));
 }

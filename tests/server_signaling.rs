@@ -115,6 +115,15 @@ async fn refused(signaling: &mut Signaling) -> String {
     }
 }
 
+/// Far longer than the longest back-off of these tests.
+async fn no_attempt_follows(script: &Script, signaling: &mut Signaling) {
+    tokio::select! {
+        _ = script.listener.accept() => panic!("it tries again"),
+        event = signaling.event() => panic!("{event:?}"),
+        () = tokio::time::sleep(Duration::from_millis(100)) => {}
+    }
+}
+
 #[tokio::test]
 async fn messages_go_both_ways_and_the_token_goes_in_the_header() {
     let script = Script::new().await;
@@ -152,7 +161,7 @@ async fn a_refusal_of_the_handshake_is_final_and_says_why() {
         let reason = refused(&mut signaling).await;
         assert!(reason.contains(&status[..3]) && reason.contains("the token has expired"), "{reason}");
         assert!(!reason.contains("token-1"), "the token itself is told to nobody: {reason}");
-        assert_eq!(soon("end", signaling.event()).await, None, "no attempt follows");
+        no_attempt_follows(&script, &mut signaling).await;
     }
 }
 
@@ -183,7 +192,7 @@ async fn some_close_codes_are_final_and_others_pass() {
         session.close(Some(frame)).await.unwrap();
         let words = if finals.contains(&reason) {
             let words = refused(&mut signaling).await;
-            assert_eq!(soon("end", signaling.event()).await, None, "{reason:?}");
+            no_attempt_follows(&script, &mut signaling).await;
             words
         } else {
             let words = down(&mut signaling).await;
@@ -264,6 +273,58 @@ async fn a_server_that_does_not_answer_pings_is_gone() {
         }
     }
     drop(dead);
+}
+
+async fn end_with(session: &mut WebSocketStream<TcpStream>, code: u16, reason: &str) {
+    let frame = CloseFrame { code: CloseCode::from(code), reason: reason.to_owned().into() };
+    session.close(Some(frame)).await.unwrap();
+    while let Some(Ok(_)) = soon("answer to the close", session.next()).await {}
+}
+
+#[tokio::test]
+async fn a_refused_client_tries_again_with_a_new_token() {
+    let script = Script::new().await;
+    let mut signaling = start(script.config());
+    script.answer("401 Unauthorized", "{}").await;
+    assert!(refused(&mut signaling).await.contains("401"));
+    signaling.set_token("token-2".into());
+    let (mut session, bearer) = upgrade(script.tcp().await).await;
+    assert_eq!(bearer, "Bearer token-2");
+    up(&mut signaling).await;
+
+    // And when the new one is over.
+    end_with(&mut session, 4007, "token-expired").await;
+    assert!(refused(&mut signaling).await.contains("token-expired (4007)"));
+    signaling.set_token("token-3".into());
+    let (_session, bearer) = upgrade(script.tcp().await).await;
+    assert_eq!(bearer, "Bearer token-3");
+    up(&mut signaling).await;
+}
+
+#[tokio::test]
+async fn a_token_that_was_renewed_in_time_is_used_when_the_old_one_is_over() {
+    let script = Script::new().await;
+    let mut signaling = start(script.config());
+    let mut session = script.session().await;
+    up(&mut signaling).await;
+    signaling.set_token("token-2".into());
+    // The session goes on.
+    assert!(signaling.send("still here".into()));
+    assert_eq!(soon("message", session.next()).await.unwrap().unwrap(), Message::text("still here"));
+    end_with(&mut session, 4007, "token-expired").await;
+    assert!(down(&mut signaling).await.contains("4007"));
+    let (_session, bearer) = upgrade(script.tcp().await).await;
+    assert_eq!(bearer, "Bearer token-2");
+    up(&mut signaling).await;
+}
+
+#[tokio::test]
+async fn a_refused_client_closes_at_once() {
+    let script = Script::new().await;
+    let mut signaling = start(script.config());
+    script.answer("403 Forbidden", "{}").await;
+    refused(&mut signaling).await;
+    soon("close", signaling.close(PATIENCE)).await;
 }
 
 #[tokio::test]

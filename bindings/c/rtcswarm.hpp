@@ -487,6 +487,9 @@ public:
         return result;
     }
 
+    /// Another token for the library's own signaling connection; see rtcswarm_set_token.
+    void set_token(const std::string &token) { detail::check(rtcswarm_set_token(swarm_, token.c_str())); }
+
     /// One message of the signaling server, where you carry them. False: not now, try again soon.
     [[nodiscard]] bool dispatch(std::string_view json) {
         const std::int32_t status = rtcswarm_dispatch(swarm_, json.data(), json.size());

@@ -37,8 +37,9 @@ pub unsafe extern "C" fn rtcswarm_send_text(
     with(swarm, |handle| quiet(handle.swarm.channel_send(peer, FAST, true, bytes(text.cast(), length)?)))
 }
 
-/// Sends one binary message to every open peer. RTCSWARM_OK also where some were skipped because their send
-/// buffers were full (each hears RTCSWARM_EVENT_WRITABLE later). `reached` and `skipped`, each NULL or
+/// Sends one binary message to every open peer. RTCSWARM_OK also where some were skipped: those whose send
+/// buffers were full (RTCSWARM_EVENT_WRITABLE follows for each of these), who take no message as large as
+/// this, or who were just ending; rtcswarm_send to one peer says which. `reached` and `skipped`, each NULL or
 /// valid, say how many.
 // Safety: As for rtcswarm_send; `reached` and `skipped` are NULL or valid.
 #[no_mangle]

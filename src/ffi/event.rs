@@ -33,8 +33,8 @@ pub const RTCSWARM_EVENT_WRITABLE: i32 = 9;
 /// Carry `data` (JSON, `length` bytes) to the signaling server.
 pub const RTCSWARM_EVENT_SIGNAL: i32 = 10;
 /// The library's own signaling connection changed: `state` is RTCSWARM_STATE_CONNECTED,
-/// RTCSWARM_STATE_RECONNECTING or RTCSWARM_STATE_REFUSED (the server will not have this member; no further
-/// attempt is made). `message`.
+/// RTCSWARM_STATE_RECONNECTING or RTCSWARM_STATE_REFUSED (the server will not have this member, or its token
+/// is over; no further attempt is made until rtcswarm_set_token). Open peers are not touched. `message`.
 pub const RTCSWARM_EVENT_SIGNALING_STATE: i32 = 11;
 /// Something went wrong that ended nothing: `status`, `message`.
 pub const RTCSWARM_EVENT_ERROR: i32 = 12;

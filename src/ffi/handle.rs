@@ -2,7 +2,7 @@
 
 use super::config::rtcswarm_config;
 use super::dispatcher::Dispatcher;
-use super::pointers::{check_out, give, text};
+use super::pointers::{c_text, check_out, give, text};
 use super::status::{guard, guard_void, set_last_error, Failure, RTCSWARM_ERR_PANIC};
 use crate::swarm::{Error, Swarm};
 use once_cell::sync::OnceCell;
@@ -141,6 +141,16 @@ pub unsafe extern "C" fn rtcswarm_new(config: *const rtcswarm_config, out: *mut 
 #[no_mangle]
 pub unsafe extern "C" fn rtcswarm_start(swarm: *mut rtcswarm) -> i32 {
     with(swarm, |handle| Ok(handle.swarm.start()?))
+}
+
+/// Another token for the library's own signaling connection, such as one that lasts longer. The session that is
+/// there goes on with the old token; when that one's time is over, a new session begins at once with the new
+/// one. A swarm that was refused (RTCSWARM_STATE_REFUSED) tries again at once. Open peers are not touched by
+/// any of it. RTCSWARM_ERR_STATE where the caller carries the signals.
+// Safety: `swarm` is NULL or lives; `token` is NULL or NUL-terminated.
+#[no_mangle]
+pub unsafe extern "C" fn rtcswarm_set_token(swarm: *mut rtcswarm, token: *const c_char) -> i32 {
+    with(swarm, |handle| Ok(handle.swarm.set_token(c_text(token, "the token")?)?))
 }
 
 /// Gives the swarm one message that its signaling server sent: a JSON object as UTF-8, with its length. Only

@@ -20,3 +20,6 @@ pub const FAST_CHANNEL: &str = "fast";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct MalformedMessage(pub String);
+
+/// The close code by which a server ends a session whose token is over.
+pub const TOKEN_EXPIRED: u16 = 4007;

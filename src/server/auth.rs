@@ -182,7 +182,7 @@ impl Authenticator for JwtAuthenticator {
                 Err(error) => match error.kind() {
                     ErrorKind::InvalidSignature => {}
                     ErrorKind::ExpiredSignature => {
-                        refusal = Refusal::unauthorized("expired", "the token has expired");
+                        refusal = expired();
                     }
                     ErrorKind::ImmatureSignature => {
                         refusal = Refusal::unauthorized("not-yet-valid", "the token is not valid yet");
@@ -193,6 +193,10 @@ impl Authenticator for JwtAuthenticator {
         }
         Err(refusal)
     }
+}
+
+fn expired() -> Refusal {
+    Refusal::unauthorized("expired", "the token has expired")
 }
 
 fn admit(claims: Claims) -> Result<Admission, Refusal> {
@@ -208,5 +212,9 @@ fn admit(claims: Claims) -> Result<Admission, Refusal> {
     // An end that no clock here will see is none.
     let lifetime = Duration::try_from_secs_f64(claims.exp).ok().and_then(|exp| exp.checked_add(LEEWAY));
     let expires = lifetime.and_then(|exp| SystemTime::UNIX_EPOCH.checked_add(exp));
+    // The decoder compares whole seconds: what it lets pass in the last of them would end as soon as it began.
+    if expires.is_some_and(|end| end <= SystemTime::now()) {
+        return Err(expired());
+    }
     Ok(Admission { principal: Principal { user_id: claims.sub, rooms }, expires })
 }

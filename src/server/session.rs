@@ -3,6 +3,7 @@
 use super::auth::Admission;
 use super::{Outbox, Outgoing, Shared};
 use crate::hub::{CloseReason, SessionId};
+use crate::protocol::TOKEN_EXPIRED;
 use axum::extract::ws::{close_code, CloseFrame, Message, WebSocket};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,8 +13,6 @@ use tokio::sync::mpsc;
 
 /// For the other side to answer a close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// A token's end, as close code.
-const TOKEN_EXPIRED: u16 = 4007;
 /// A message that is not text, as close code (RFC 6455, 7.4.1: 1003).
 const NOT_TEXT: u16 = close_code::UNSUPPORTED;
 

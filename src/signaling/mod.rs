@@ -10,7 +10,7 @@ mod websocket;
 use crate::hub::CloseReason;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// How the server is reached.
 #[derive(Debug, Clone)]
@@ -50,11 +50,17 @@ impl SignalingConfig {
     /// Says what is wrong with it, if anything.
     pub fn validate(&self) -> Result<(), String> {
         websocket::check_url(&self.url)?;
-        if self.token.bytes().any(|byte| !(0x21..=0x7e).contains(&byte)) {
-            return Err("the token has characters that no token has".into());
-        }
+        check_token(&self.token)?;
         tls::check_ca_file(self.ca_file.as_deref())
     }
+}
+
+/// Says what is wrong with a token, if anything that this end can know.
+pub(crate) fn check_token(token: &str) -> Result<(), String> {
+    if token.bytes().any(|byte| !(0x21..=0x7e).contains(&byte)) {
+        return Err("the token has characters that no token has".into());
+    }
+    Ok(())
 }
 
 /// What the task tells.
@@ -67,7 +73,7 @@ pub enum SignalingEvent {
         reason: String,
     },
     Message(String),
-    /// The server will not have this client, with its words; no attempt follows.
+    /// The server will not have this client, with its words. No attempt follows until there is a new token.
     Refused {
         reason: String,
     },
@@ -79,6 +85,7 @@ const QUEUE: usize = 1024;
 /// The two ends of the task. Dropping it ends the task at once.
 pub struct Signaling {
     outgoing: mpsc::Sender<String>,
+    token: watch::Sender<String>,
     events: mpsc::Receiver<SignalingEvent>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -88,8 +95,14 @@ impl Signaling {
     pub fn start(runtime: &tokio::runtime::Handle, config: SignalingConfig) -> Self {
         let (outgoing, to_send) = mpsc::channel(QUEUE);
         let (tell, events) = mpsc::channel(QUEUE);
-        let task = runtime.spawn(websocket::keep_up(config, to_send, tell));
-        Self { outgoing, events, task }
+        let (token, newest_token) = watch::channel(config.token.clone());
+        let task = runtime.spawn(websocket::keep_up(config, newest_token, to_send, tell));
+        Self { outgoing, token, events, task }
+    }
+
+    /// From the next session on; a client that was refused tries again at once. The token was checked.
+    pub fn set_token(&self, token: String) {
+        self.token.send_replace(token);
     }
 
     /// Queues a message for the present session. `false`: more wait than should, the session is as good as dead.
@@ -97,7 +110,7 @@ impl Signaling {
         self.outgoing.try_send(message).is_ok()
     }
 
-    /// `None` after [`SignalingEvent::Refused`].
+    /// `None` when the task has ended, which it does on its own only by a bug.
     pub async fn event(&mut self) -> Option<SignalingEvent> {
         self.events.recv().await
     }

@@ -1,12 +1,13 @@
 //! The task that keeps the WebSocket.
 
 use super::{is_final, tls, SignalingConfig, SignalingEvent};
+use crate::protocol::TOKEN_EXPIRED;
 use futures_util::{SinkExt, StreamExt};
 use rand::Rng;
 use rustls_pki_types::ServerName;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::header::AUTHORIZATION;
@@ -27,6 +28,8 @@ enum End {
     Done,
     Lost(String),
     Refused(String),
+    /// The token's time is over.
+    Expired(String),
 }
 
 trait Transport: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send {}
@@ -59,18 +62,20 @@ fn parse_url(url: &str) -> Result<Target, String> {
     Ok(Target { tls, host, port })
 }
 
-/// Until the owner is done or the server refuses.
+/// Until the owner is done.
 pub(super) async fn keep_up(
     config: SignalingConfig,
+    mut newest_token: watch::Receiver<String>,
     mut to_send: mpsc::Receiver<String>,
     tell: mpsc::Sender<SignalingEvent>,
 ) {
     let mut backoff = config.backoff_min;
     loop {
         let mut began = None;
+        let token = newest_token.borrow_and_update().clone();
         // Who is done need not wait for a connection; what is said before `Up` is of no use anyway.
         let connected = tokio::select! {
-            connected = connect(&config) => connected,
+            connected = connect(&config, &token) => connected,
             () = drained(&mut to_send) => return,
         };
         let end = match connected {
@@ -88,15 +93,23 @@ pub(super) async fn keep_up(
         let event = match end {
             End::Done => return,
             End::Lost(reason) => SignalingEvent::Down { reason },
-            End::Refused(reason) => {
-                // The owner may be gone as well.
-                let _ = tell.send(SignalingEvent::Refused { reason }).await;
-                return;
-            }
+            // With a newer token at hand, an expiry is no more than a lost session.
+            End::Expired(reason) if newest_token.has_changed().unwrap_or(false) => SignalingEvent::Down { reason },
+            End::Refused(reason) | End::Expired(reason) => SignalingEvent::Refused { reason },
         };
         tracing::info!(?event, "signaling is down");
+        let refused = matches!(event, SignalingEvent::Refused { .. });
         if tell.send(event).await.is_err() || to_send.is_closed() {
             return;
+        }
+        if refused {
+            tokio::select! {
+                // No new token will come when the owner is gone.
+                changed = newest_token.changed() => if changed.is_err() { return },
+                () = drained(&mut to_send) => return,
+            }
+            backoff = config.backoff_min;
+            continue;
         }
         if began.is_some_and(|began| began.elapsed() > GOOD_SESSION) {
             backoff = config.backoff_min;
@@ -115,14 +128,14 @@ async fn drained(to_send: &mut mpsc::Receiver<String>) {
     while to_send.recv().await.is_some() {}
 }
 
-async fn connect(config: &SignalingConfig) -> Result<Socket, End> {
-    match tokio::time::timeout(config.connect_timeout, try_connect(config)).await {
+async fn connect(config: &SignalingConfig, token: &str) -> Result<Socket, End> {
+    match tokio::time::timeout(config.connect_timeout, try_connect(config, token)).await {
         Ok(result) => result,
         Err(_) => Err(End::Lost("no connection in time".into())),
     }
 }
 
-async fn try_connect(config: &SignalingConfig) -> Result<Socket, End> {
+async fn try_connect(config: &SignalingConfig, token: &str) -> Result<Socket, End> {
     let lost = |what: &str, error: &dyn std::fmt::Display| End::Lost(format!("{what}: {error}"));
     let target = parse_url(&config.url).map_err(End::Refused)?;
     let tcp = TcpStream::connect((target.host.as_str(), target.port)).await.map_err(|e| lost("no connection", &e))?;
@@ -136,7 +149,7 @@ async fn try_connect(config: &SignalingConfig) -> Result<Socket, End> {
     } else {
         Box::new(tcp)
     };
-    let request = request(config).map_err(End::Refused)?;
+    let request = request(&config.url, token).map_err(End::Refused)?;
     let limits = WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
     match tokio_tungstenite::client_async_with_config(request, transport, Some(limits)).await {
         Ok((socket, _)) => Ok(socket),
@@ -152,11 +165,11 @@ async fn try_connect(config: &SignalingConfig) -> Result<Socket, End> {
     }
 }
 
-fn request(config: &SignalingConfig) -> Result<Request, String> {
-    let mut request = config.url.as_str().into_client_request().map_err(|e| e.to_string())?;
-    if !config.token.is_empty() {
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", config.token))
-            .map_err(|_| "the token is not one".to_owned())?;
+fn request(url: &str, token: &str) -> Result<Request, String> {
+    let mut request = url.into_client_request().map_err(|e| e.to_string())?;
+    if !token.is_empty() {
+        let mut value =
+            HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| "the token is not one".to_owned())?;
         value.set_sensitive(true);
         request.headers_mut().insert(AUTHORIZATION, value);
     }
@@ -224,7 +237,9 @@ fn closed(frame: Option<CloseFrame>) -> End {
     let Some(frame) = frame else { return End::Lost("the server closed the session".into()) };
     let code = u16::from(frame.code);
     let text = format!("the server closed the session: {} ({code})", frame.reason);
-    if is_final(code) {
+    if code == TOKEN_EXPIRED {
+        End::Expired(text)
+    } else if is_final(code) {
         End::Refused(text)
     } else {
         End::Lost(text)

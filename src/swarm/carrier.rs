@@ -54,6 +54,15 @@ impl Carrier {
         }
     }
 
+    /// For the sessions to come.
+    pub fn set_token(&mut self, token: String) {
+        match self {
+            Self::Configured(config) => config.token = token,
+            Self::Running { client, .. } => client.set_token(token),
+            Self::Caller | Self::Over => {}
+        }
+    }
+
     pub fn send(&mut self, message: &ClientMessage, events: &EventQueue) {
         match self {
             Self::Caller => events.push(Event::Signal { json: message.to_json() }),
@@ -82,7 +91,6 @@ impl Carrier {
                 },
                 Some(SignalingEvent::Refused { reason }) => {
                     let was_up = std::mem::take(up);
-                    *self = Self::Over;
                     return Carried::Down { was_up, state: SignalingState::Refused, reason };
                 }
                 None => {

@@ -137,7 +137,8 @@ pub enum SignalingState {
     Connected,
     /// Lost; it is being made again. Open peers are not touched by this.
     Reconnecting,
-    /// The server will not have this member; no further attempt is made.
+    /// The server will not have this member, or its token is over. No further attempt is made until
+    /// [`super::Swarm::set_token`]; open peers are not touched by this either.
     Refused,
 }
 

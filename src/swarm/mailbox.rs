@@ -19,6 +19,8 @@ const CAPACITY: usize = 4096;
 
 pub(crate) enum Letter {
     Start,
+    /// A new token for the signaling server.
+    Token(String),
     Close,
     Input(Input),
     /// The `fast` channel of this connection is open.

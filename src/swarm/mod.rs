@@ -28,6 +28,7 @@ use crate::driver::Driver;
 use crate::link::ChannelId;
 use crate::mesh::{Input, Mesh, PeerId};
 use crate::protocol::{ServerMessage, MAX_MESSAGE_SIZE, RESERVED_PREFIX};
+use crate::signaling::check_token;
 use carrier::Carrier;
 use futures_util::FutureExt;
 use mailbox::{mailbox, Letter, Mailbox, Reports};
@@ -75,7 +76,7 @@ struct Done {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Broadcast {
     pub reached: usize,
-    /// Peers whose send buffer was full, or who could not take the message.
+    /// Peers whose send buffer was full ([`Event::Writable`] follows), who take no message as large, or who were ending.
     pub skipped: usize,
 }
 
@@ -147,6 +148,21 @@ impl Swarm {
             return Err(Error::State("the swarm is started already"));
         }
         self.mailbox.post(Letter::Start);
+        Ok(())
+    }
+
+    /// Another token for the signaling server ([`Signaling::WebSocket`]), such as one that lasts longer. The session that is
+    /// there goes on with the old one; when that one's time is over, the next session begins at once with the new one. A
+    /// swarm that was refused tries again at once. Open connections live on through all of it.
+    pub fn set_token(&self, token: &str) -> Result<(), Error> {
+        if self.closing.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        if !matches!(self.config.signaling, Signaling::WebSocket(_)) {
+            return Err(Error::State("this swarm keeps no signaling connection that a token could be for"));
+        }
+        check_token(token).map_err(Error::Invalid)?;
+        self.mailbox.post(Letter::Token(token.to_owned()));
         Ok(())
     }
 

@@ -66,6 +66,7 @@ impl Room {
                     self.input(Input::SignalingUp);
                 }
             }
+            Letter::Token(token) => self.carrier.set_token(token),
             Letter::Close => self.input(Input::Close),
             Letter::Open(connection) => {
                 let native = connection.is_native();

@@ -65,6 +65,7 @@ static void null_handles(void) {
   EXPECT(INVALID, rtcswarm_new(NULL, &swarm));
   CHECK(swarm == GARBAGE);
   EXPECT(INVALID, rtcswarm_start(NULL));
+  EXPECT(INVALID, rtcswarm_set_token(NULL, "token"));
   EXPECT(INVALID, rtcswarm_dispatch(NULL, "{}", 2));
   EXPECT(INVALID, rtcswarm_close(NULL));
   EXPECT(INVALID, rtcswarm_next_event(NULL, -1, &event));
@@ -128,6 +129,9 @@ static void null_arguments(void) {
   EXPECT(INVALID, rtcswarm_on_error(swarm, NULL, NULL, never));
   EXPECT(INVALID, rtcswarm_on_connection(swarm, NULL, NULL, never));
   OK(rtcswarm_start(swarm));
+  EXPECT(INVALID, rtcswarm_set_token(swarm, NULL));
+  EXPECT(INVALID, rtcswarm_set_token(swarm, NOT_UTF8));
+  EXPECT(RTCSWARM_ERR_STATE, rtcswarm_set_token(swarm, "token"));
   EXPECT(INVALID, rtcswarm_dispatch(swarm, NULL, 5));
   EXPECT(INVALID, rtcswarm_next_event(swarm, 0, NULL));
   EXPECT(INVALID, rtcswarm_get_fd(swarm, NULL));

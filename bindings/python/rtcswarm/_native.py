@@ -162,6 +162,7 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "config_set_timeout": (_STATUS, [_HANDLE, c_int32, c_uint32]),
     "new": (_STATUS, [_HANDLE, POINTER(_HANDLE)]),
     "start": (_STATUS, [_HANDLE]),
+    "set_token": (_STATUS, [_HANDLE, c_char_p]),
     "dispatch": (_STATUS, [_HANDLE, c_char_p, c_size_t]),
     "close": (_STATUS, [_HANDLE]),
     "free": (None, [_HANDLE]),

@@ -184,6 +184,12 @@ class Swarm:
             lib.check(lib.start(swarm))
             self._started = True
 
+    def set_token(self, token: str) -> None:
+        """Another token for the library's own signaling connection, such as one that lasts longer: for the sessions to
+        come, and at once after `State.REFUSED`. Open peers are not touched."""
+        with self._handle.use() as swarm:
+            lib.check(lib.set_token(swarm, encode(token, "token")))
+
     def dispatch(self, json: str) -> None:
         """One message of the signaling server, where the caller carries them. `WouldBlock`: the swarm has not yet dealt
         with those before; try again soon."""
