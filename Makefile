@@ -20,9 +20,10 @@ LINK := -L$(RELEASE) -lrtcswarm -Wl,-rpath,$(CURDIR)/$(RELEASE)
 # $(call need,command,what to do about it)
 need = command -v $(1) >/dev/null || { echo "make: $(1) is missing: $(2)" >&2; exit 1; }
 
+# Without --quiet: the first build takes minutes, and should be seen to.
 build:
 	@$(call need,$(CARGO),install Rust 1.85 or newer)
-	$(CARGO) build --release --quiet
+	$(CARGO) build --release
 	@ln -sf $(SHARED) $(RELEASE)/$(SHARED).0.1
 
 examples: build

@@ -1,5 +1,5 @@
 use rtcswarm::signaling::SignalingConfig;
-use rtcswarm::swarm::Signaling;
+use rtcswarm::swarm::{Signaling, SignalingState};
 use rtcswarm::{Config, Event, Swarm};
 use std::env::var;
 use std::time::Duration;
@@ -17,6 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 println!("{} says {}", peer.user_id(), String::from_utf8_lossy(&text));
                 greetings += 1;
             }
+            Event::SignalingState { state, detail } if state != SignalingState::Connected => eprintln!("{detail}"),
             _ => {}
         }
     }

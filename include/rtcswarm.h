@@ -248,8 +248,8 @@
 
 /*
  The library's own signaling connection changed: `state` is RTCSWARM_STATE_CONNECTED,
- RTCSWARM_STATE_RECONNECTING or RTCSWARM_STATE_REFUSED (the server will not have this member; no further
- attempt is made). `message`.
+ RTCSWARM_STATE_RECONNECTING or RTCSWARM_STATE_REFUSED (the server will not have this member, or its token
+ is over; no further attempt is made until rtcswarm_set_token). Open peers are not touched. `message`.
  */
 #define RTCSWARM_EVENT_SIGNALING_STATE 11
 
@@ -372,13 +372,20 @@
 #define RTCSWARM_LOG_TRACE 5
 
 /*
+ The close code by which a server ends a session whose token is over.
+ */
+#define TOKEN_EXPIRED 4007
+
+/*
  A member of a room. Every function takes it from any thread at any time until rtcswarm_free.
  */
 typedef struct rtcswarm rtcswarm;
 
 /*
  What a swarm is told before it is made. Not thread-safe: one thread at a time. rtcswarm_new copies it, so
- that one config serves for many swarms.
+ that one config serves for many swarms. A setter refuses at once what it cannot keep (NULL, text that is not
+ UTF-8, an unknown constant); whether the values make sense, alone and together, rtcswarm_new checks, and its
+ error says which does not.
  */
 typedef struct rtcswarm_config rtcswarm_config;
 
@@ -755,6 +762,14 @@ int32_t rtcswarm_new(const struct rtcswarm_config *config, struct rtcswarm **out
 int32_t rtcswarm_start(struct rtcswarm *swarm);
 
 /*
+ Another token for the library's own signaling connection, such as one that lasts longer. The session that is
+ there goes on with the old token; when that one's time is over, a new session begins at once with the new
+ one. A swarm that was refused (RTCSWARM_STATE_REFUSED) tries again at once. Open peers are not touched by
+ any of it. RTCSWARM_ERR_STATE where the caller carries the signals.
+ */
+int32_t rtcswarm_set_token(struct rtcswarm *swarm, const char *token);
+
+/*
  Gives the swarm one message that its signaling server sent: a JSON object as UTF-8, with its length. Only
  where the caller carries the signals. RTCSWARM_ERR_MALFORMED says what is wrong with it; messages of an
  unknown type are ignored, as the protocol wants it. RTCSWARM_WOULD_BLOCK: the swarm has not yet dealt
@@ -891,8 +906,9 @@ int32_t rtcswarm_send(struct rtcswarm *swarm, uint64_t peer, const uint8_t *data
 int32_t rtcswarm_send_text(struct rtcswarm *swarm, uint64_t peer, const char *text, size_t length);
 
 /*
- Sends one binary message to every open peer. RTCSWARM_OK also where some were skipped because their send
- buffers were full (each hears RTCSWARM_EVENT_WRITABLE later). `reached` and `skipped`, each NULL or
+ Sends one binary message to every open peer. RTCSWARM_OK also where some were skipped: those whose send
+ buffers were full (RTCSWARM_EVENT_WRITABLE follows for each of these), who take no message as large as
+ this, or who were just ending; rtcswarm_send to one peer says which. `reached` and `skipped`, each NULL or
  valid, say how many.
  */
 int32_t rtcswarm_broadcast(struct rtcswarm *swarm,

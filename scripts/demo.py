@@ -70,7 +70,7 @@ class Demo:
         self.secret.write_text(secrets.token_hex(32))
         self.port_file = folder / "port"
         self.env = dict(os.environ)
-        self.env["RTCSWARM_LIBRARY"] = str(self.target / arguments.library)
+        self.env["RTCSWARM_LIBRARY"] = str((self.target / arguments.library).resolve())
         self.env["PYTHONPATH"] = str(ROOT / "bindings" / "python")
         self.env["PYTHONDONTWRITEBYTECODE"] = "1"
 
@@ -118,6 +118,8 @@ class Demo:
             "127.0.0.1:0",
             "--jwt-secret-file",
             self.secret,
+            "--log",
+            "warn",
         ]
         self.start("server", command)
         self.wait_for({"server": r"listening on (wss?://\S+)"})
@@ -175,7 +177,7 @@ class Demo:
         print(f"{leaver} left and the {len(running)} others noticed.")
 
         if self.hold:
-            self.stay(url)
+            self.stay(url, {"server", *running})
         for process in running.values():
             process.say("leave")
         for process in running.values():
@@ -204,16 +206,17 @@ class Demo:
         if status != 0:
             raise Failed(f"{process.name} ended with status {status}")
 
-    def stay(self, url: str) -> None:
+    def stay(self, url: str, needed: set[str]) -> None:
         print("\n== The room stays open. Join with one more peer, from another terminal:\n")
         library = f"RTCSWARM_LIBRARY={self.env['RTCSWARM_LIBRARY']} PYTHONPATH={self.env['PYTHONPATH']}"
         join = self.command(url, "you", [sys.executable, str(ROOT / "examples" / "chat.py")], 3)
         print(f"  {library} {' '.join(join)}\n\nEnd with Ctrl-C.", flush=True)
         while True:
             name, line = self.lines.get()
-            if line is None:
+            if line is not None:
+                print(f"  {line}", flush=True)
+            elif name in needed:
                 raise Failed(f"{name} ended")
-            print(f"  {line}", flush=True)
 
     def stop(self) -> None:
         for process in self.processes:

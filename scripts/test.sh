@@ -19,4 +19,6 @@ PYTHONPATH=bindings/python "$venv/bin/python" -m pytest -q bindings/python/tests
 step "README: its examples as they stand there"
 make --no-print-directory examples >/dev/null
 "$venv/bin/python" scripts/readme_test.py
+step "Demo: with HOLD=1 it stays, and is joined by the command that it prints"
+"$venv/bin/python" scripts/hold_test.py
 printf '\nAll tests passed.\n'

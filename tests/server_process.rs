@@ -200,7 +200,7 @@ fn the_token_command_says_what_is_wrong() {
     for (more, status) in [
         (&["--secret-file", short.path()] as &[&str], 1),
         (&["--secret-file", "/no/such/file"], 1),
-        (&[], 2),
+        (&[], 1),
         (&["--secret-file", secret.path(), "--ttl", "soon"], 2),
         (&["--secret-file", secret.path(), "--ttl", "99999999999999999999d"], 2),
     ] {
@@ -244,6 +244,30 @@ async fn signals_end_it_with_grace() {
         let (status, log) = process.finish();
         assert_eq!(status.code(), Some(0), "{log}");
     }
+}
+
+#[tokio::test]
+async fn the_environment_says_what_options_say() {
+    let secret = text(SECRET);
+    let environment = [("RTCSWARM_JWT_SECRET", secret.as_str()), ("RTCSWARM_MAX_MEMBERS", "1")];
+    let process = Process::spawn(command(&["--listen", "127.0.0.1:0"]).envs(environment));
+    let mut tokens = ["ada", "bo"].into_iter().map(|user_id| {
+        let mut signing = command(&["token", "--user", user_id, "--room", "room"]);
+        let output = finish(signing.env("RTCSWARM_JWT_SECRET", &secret).spawn().unwrap());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout).trim().to_owned()
+    });
+    let mut ada = Client::connect(process.address, &tokens.next().unwrap()).await;
+    ada.init("ada", "room").await;
+    let mut bo = Client::connect(process.address, &tokens.next().unwrap()).await;
+    bo.init("bo", "room").await;
+    assert_eq!(bo.hear_refusal().await.0, "room-full");
+
+    let output = run(&["token", "--user", "ada", "--room", "room"]);
+    assert!(!output.status.success() && text(&output.stderr).contains("RTCSWARM_JWT_SECRET"));
+    let file = File::new(SECRET);
+    let output = run(&["token", "--secret-file", file.path(), "--user", "", "--room", "room"]);
+    assert!(!output.status.success() && text(&output.stderr).contains("1 to 256"), "{}", text(&output.stderr));
 }
 
 #[tokio::test]

@@ -3,8 +3,9 @@
 use clap::{Args, Parser, Subcommand};
 use rtcswarm::hub::HubConfig;
 use rtcswarm::server::{JwtAuthenticator, Server, ServerConfig, TlsFiles};
+use rtcswarm::swarm::MAX_NAME_BYTES;
 use std::future::Future;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 /// Signaling server of rtcswarm. Who may join is decided by JSON Web Tokens: `sub` is the user id, `rooms` the rooms, `exp` the end.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = SECRET_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -34,11 +35,8 @@ struct Serve {
     /// File with the secret for HS256 tokens (32 bytes or more; white space around it is ignored).
     #[arg(long, env = "RTCSWARM_JWT_SECRET_FILE")]
     jwt_secret_file: Option<PathBuf>,
-    /// The secret itself, by the environment only: arguments are seen by every user of the machine.
-    #[arg(skip = std::env::var("RTCSWARM_JWT_SECRET").ok())]
-    jwt_secret: Option<String>,
     /// Public key (PEM) for EdDSA or RS256 tokens; may be given more than once.
-    #[arg(long = "jwt-public-key", env = "RTCSWARM_JWT_PUBLIC_KEY")]
+    #[arg(long = "jwt-public-key", env = "RTCSWARM_JWT_PUBLIC_KEY", value_delimiter = ',')]
     jwt_public_keys: Vec<PathBuf>,
     /// Tokens must be for this audience.
     #[arg(long, env = "RTCSWARM_JWT_AUDIENCE")]
@@ -56,35 +54,35 @@ struct Serve {
     #[arg(long = "allowed-origin", env = "RTCSWARM_ALLOWED_ORIGIN", value_delimiter = ',')]
     allowed_origins: Vec<String>,
     /// Connections at once.
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, env = "RTCSWARM_MAX_CONNECTIONS", default_value_t = 10_000)]
     max_connections: usize,
     /// Members in one room.
-    #[arg(long, default_value_t = HubConfig::default().members_per_room)]
+    #[arg(long, env = "RTCSWARM_MAX_MEMBERS", default_value_t = HubConfig::default().members_per_room)]
     max_members: usize,
     /// Spare offers kept for one member.
-    #[arg(long, default_value_t = HubConfig::default().spares_per_member)]
+    #[arg(long, env = "RTCSWARM_MAX_SPARES", default_value_t = HubConfig::default().spares_per_member)]
     max_spares: usize,
     /// Bytes in one message.
-    #[arg(long, default_value_t = HubConfig::default().max_message_bytes)]
+    #[arg(long, env = "RTCSWARM_MAX_MESSAGE_BYTES", default_value_t = HubConfig::default().max_message_bytes)]
     max_message_bytes: usize,
     /// Messages of one client per second.
-    #[arg(long, default_value_t = HubConfig::default().messages_per_second)]
+    #[arg(long, env = "RTCSWARM_MESSAGES_PER_SECOND", default_value_t = HubConfig::default().messages_per_second)]
     messages_per_second: u32,
     /// Seconds that a member whose connection was lost may take to come back before the others are told.
-    #[arg(long, default_value_t = HubConfig::default().grace.as_secs())]
+    #[arg(long, env = "RTCSWARM_GRACE", default_value_t = HubConfig::default().grace.as_secs())]
     grace: u64,
     /// What to log: error, warn, info, debug, or a filter of `tracing`.
-    #[arg(long, env = "RTCSWARM_LOG", default_value = "warn")]
+    #[arg(long, env = "RTCSWARM_LOG", default_value = "info")]
     log: String,
 }
 
 #[derive(Args)]
 struct Token {
-    /// File with the secret.
+    /// File with the secret; without it, RTCSWARM_JWT_SECRET.
     #[arg(long, env = "RTCSWARM_JWT_SECRET_FILE")]
-    secret_file: PathBuf,
-    /// The user id.
-    #[arg(long)]
+    secret_file: Option<PathBuf>,
+    /// The user id, of 1 to 256 bytes.
+    #[arg(long, value_parser = parse_user)]
     user: String,
     /// A room that it opens; may be given more than once. `*` for any.
     #[arg(long = "room", required = true)]
@@ -98,6 +96,17 @@ struct Token {
     /// Its issuer.
     #[arg(long)]
     issuer: Option<String>,
+}
+
+/// In the help, since no option shows it: arguments are seen by every user of the machine.
+const SECRET_HELP: &str = "The secret for HS256 tokens may also be in the variable RTCSWARM_JWT_SECRET itself.";
+const SECRET: &str = "RTCSWARM_JWT_SECRET";
+
+fn parse_user(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > MAX_NAME_BYTES {
+        return Err(format!("a user id has 1 to {MAX_NAME_BYTES} bytes"));
+    }
+    Ok(text.to_owned())
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -118,13 +127,17 @@ fn read_secret(path: &PathBuf) -> Result<Vec<u8>, String> {
     Ok(secret.trim_ascii().to_vec())
 }
 
+fn secret_of_environment() -> Option<Vec<u8>> {
+    std::env::var(SECRET).ok().map(|secret| secret.trim().as_bytes().to_vec())
+}
+
 fn authenticator(serve: &Serve) -> Result<JwtAuthenticator, String> {
     let mut jwt = JwtAuthenticator::new();
     if let Some(path) = &serve.jwt_secret_file {
         jwt = jwt.with_secret(&read_secret(path)?).map_err(|e| format!("{}: {e}", path.display()))?;
     }
-    if let Some(secret) = &serve.jwt_secret {
-        jwt = jwt.with_secret(secret.trim().as_bytes()).map_err(|e| format!("RTCSWARM_JWT_SECRET: {e}"))?;
+    if let Some(secret) = secret_of_environment() {
+        jwt = jwt.with_secret(&secret).map_err(|e| format!("{SECRET}: {e}"))?;
     }
     for path in &serve.jwt_public_keys {
         let pem = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -199,7 +212,10 @@ fn stop_signal() -> Result<impl Future<Output = ()>, String> {
 }
 
 fn sign(token: &Token) -> Result<String, String> {
-    let secret = read_secret(&token.secret_file)?;
+    let secret = match &token.secret_file {
+        Some(path) => read_secret(path)?,
+        None => secret_of_environment().ok_or(format!("which secret? give --secret-file FILE, or {SECRET}"))?,
+    };
     JwtAuthenticator::new().with_secret(&secret)?;
     let expires = SystemTime::now().checked_add(token.ttl).ok_or("--ttl goes beyond the end of time")?;
     let expires = expires.duration_since(SystemTime::UNIX_EPOCH).map_err(|e| e.to_string())?.as_secs();
@@ -226,7 +242,12 @@ fn main() -> ExitCode {
             let filter = tracing_subscriber::EnvFilter::try_new(&cli.serve.log);
             match filter {
                 Ok(filter) => {
-                    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+                    let colours = std::io::stderr().is_terminal();
+                    tracing_subscriber::fmt()
+                        .with_env_filter(filter)
+                        .with_ansi(colours)
+                        .with_writer(std::io::stderr)
+                        .init();
                     tokio::runtime::Runtime::new()
                         .map_err(|e| e.to_string())
                         .and_then(|runtime| runtime.block_on(serve(cli.serve)))

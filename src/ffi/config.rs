@@ -27,7 +27,9 @@ pub const RTCSWARM_TIMEOUT_ICE_DISCONNECTED: i32 = 4;
 pub const RTCSWARM_TIMEOUT_ICE_FAILED: i32 = 5;
 
 /// What a swarm is told before it is made. Not thread-safe: one thread at a time. rtcswarm_new copies it, so
-/// that one config serves for many swarms.
+/// that one config serves for many swarms. A setter refuses at once what it cannot keep (NULL, text that is not
+/// UTF-8, an unknown constant); whether the values make sense, alone and together, rtcswarm_new checks, and its
+/// error says which does not.
 #[allow(non_camel_case_types)]
 pub struct rtcswarm_config {
     config: Config,

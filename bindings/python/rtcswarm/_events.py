@@ -90,12 +90,23 @@ class PeerState(PeerEvent):
     state: State
 
 
+def _brief(content: str | bytes) -> str:
+    """For people: a message may have a quarter of a million bytes."""
+    shown = 40
+    if len(content) <= shown:
+        return repr(content)
+    return f"{content[:shown]!r}… of {len(content)}"
+
+
 @dataclass(frozen=True)
 class Text(PeerEvent):
     """A text message."""
 
     channel: int
     text: str
+
+    def __repr__(self) -> str:
+        return f"Text(peer={self.peer}, user_id={self.user_id!r}, channel={self.channel}, text={_brief(self.text)})"
 
 
 @dataclass(frozen=True)
@@ -104,6 +115,9 @@ class Binary(PeerEvent):
 
     channel: int
     data: bytes
+
+    def __repr__(self) -> str:
+        return f"Binary(peer={self.peer}, user_id={self.user_id!r}, channel={self.channel}, data={_brief(self.data)})"
 
 
 @dataclass(frozen=True)
@@ -151,6 +165,11 @@ class ErrorEvent(Event):
 
     status: int
     message: str
+
+    @property
+    def status_name(self) -> str:
+        """Such as `RTCSWARM_ERR_REFUSED`."""
+        return _text(_native.lib.status_name(self.status))
 
 
 @dataclass(frozen=True)

@@ -214,6 +214,8 @@ class Swarm:
             self._puller.shutdown(wait=False)
 
     def __enter__(self) -> Swarm:
+        with self._handle.use():
+            pass  # one that was freed is no room to be in
         if not self._started:
             self.start()
         return self

@@ -18,6 +18,7 @@ from rtcswarm import (
     ChannelClosed,
     ChannelOpen,
     Closed,
+    ErrorEvent,
     Forked,
     Hub,
     HubClose,
@@ -338,3 +339,29 @@ def test_who_waits_to_send_hears_of_the_end(join):
             await asyncio.wait_for(filling, PATIENCE)
 
     asyncio.run(fill_until_freed())
+
+
+def test_a_freed_swarm_is_not_entered_again():
+    swarm = Swarm("room", "ada")
+    with swarm:
+        pass
+    with pytest.raises(Closed), swarm:
+        pass
+
+
+def test_events_are_shown_briefly():
+    text = Text(0.0, 7, "ada", 0, "x" * 262_144)
+    assert repr(text) == f"Text(peer=7, user_id='ada', channel=0, text={'x' * 40!r}… of 262144)"
+    assert repr(Binary(0.0, 7, "ada", 0, b"x")) == "Binary(peer=7, user_id='ada', channel=0, data=b'x')"
+    assert ErrorEvent(0.0, -23, "the room is full").status_name == "RTCSWARM_ERR_REFUSED"
+
+
+def test_a_new_token_is_for_the_librarys_own_signaling(join):
+    with Swarm("room", "ada", signaling="ws://127.0.0.1:9/", token="old") as swarm:
+        swarm.set_token("new")
+        with pytest.raises(InvalidArgument):
+            swarm.set_token("not a token")
+        with pytest.raises(TypeError):
+            swarm.set_token(b"bytes")
+    with pytest.raises(InvalidState):
+        join("ada").swarm.set_token("new")
