@@ -279,9 +279,11 @@ static void channels_of_every_kind(void) {
   }
   uint8_t *largest = pattern(LARGEST, 9);
   for (int i = 0; i < COUNT; i++) {
-    OK(rtcswarm_channel_send_text(alice->swarm, of_bob, mine[i], "@fast is free here", 18));
+    /* Native peers talk of their channels on the channels. */
+    EXPECT(RTCSWARM_ERR_RESERVED, rtcswarm_channel_send_text(alice->swarm, of_bob, mine[i], "@fast/x", 7));
+    OK(rtcswarm_channel_send_text(alice->swarm, of_bob, mine[i], "gr\xc3\xbc\xc3\x9f dich", 11));
     const rtcswarm_event *text = await(&room, bob, RTCSWARM_EVENT_TEXT);
-    CHECK(text->channel == theirs[i] && says(text, "@fast is free here", 18));
+    CHECK(text->channel == theirs[i] && says(text, "gr\xc3\xbc\xc3\x9f dich", 11));
     OK(rtcswarm_channel_send(bob->swarm, of_alice, theirs[i], NULL, 0));
     const rtcswarm_event *empty = await(&room, alice, RTCSWARM_EVENT_BINARY);
     CHECK(empty->channel == mine[i] && empty->length == 0);

@@ -164,6 +164,7 @@ static void results_and_errors() {
     expect_error(RTCSWARM_ERR_RESERVED, [&] { (void)swarm.send_text(1, "@fast"); });
     expect_error(RTCSWARM_ERR_INVALID, [&] { (void)swarm.send_text(1, "\xff"); });
     expect_error(RTCSWARM_ERR_MALFORMED, [&] { (void)swarm.dispatch("{"); });
+    expect_error(RTCSWARM_ERR_STATE, [&] { swarm.set_token("token"); });
     expect_error(RTCSWARM_ERR_NO_PEER, [&] { swarm.close_peer(1); });
     expect_error(RTCSWARM_ERR_NO_PEER, [&] { (void)swarm.user_id(1); });
     rs::ChannelOptions both;
