@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define LARGEST 262144
+/* On a further channel that is not both ordered and reliable. */
+#define LARGEST_PIECE 49152
 
 static bool says(const rtcswarm_event *event, const void *data, size_t length) {
   return event->length == length && (length == 0 || memcmp(event->data, data, length) == 0);
@@ -277,7 +279,7 @@ static void channels_of_every_kind(void) {
     CHECK(strcmp(there->name, kind->label) == 0 && there->flags == RTCSWARM_FLAG_REMOTE);
     theirs[i] = there->channel;
   }
-  uint8_t *largest = pattern(LARGEST, 9);
+  uint8_t *largest = pattern(LARGEST + 1, 9);
   for (int i = 0; i < COUNT; i++) {
     /* Native peers talk of their channels on the channels. */
     EXPECT(RTCSWARM_ERR_RESERVED, rtcswarm_channel_send_text(alice->swarm, of_bob, mine[i], "@fast/x", 7));
@@ -287,9 +289,13 @@ static void channels_of_every_kind(void) {
     OK(rtcswarm_channel_send(bob->swarm, of_alice, theirs[i], NULL, 0));
     const rtcswarm_event *empty = await(&room, alice, RTCSWARM_EVENT_BINARY);
     CHECK(empty->channel == mine[i] && empty->length == 0);
-    if (kinds[i].reliability == RTCSWARM_RELIABLE) {
-      OK(rtcswarm_channel_send(bob->swarm, of_alice, theirs[i], largest, LARGEST));
-      CHECK(says(await(&room, alice, RTCSWARM_EVENT_BINARY), largest, LARGEST));
+    /* What is larger goes in pieces, which need order and all of them. */
+    const int reliable = kinds[i].reliability == RTCSWARM_RELIABLE;
+    const size_t most = reliable && kinds[i].ordered ? LARGEST : LARGEST_PIECE;
+    EXPECT(RTCSWARM_ERR_TOO_LARGE, rtcswarm_channel_send(alice->swarm, of_bob, mine[i], largest, most + 1));
+    if (reliable) {
+      OK(rtcswarm_channel_send(alice->swarm, of_bob, mine[i], largest, most));
+      CHECK(says(await(&room, bob, RTCSWARM_EVENT_BINARY), largest, most));
     }
   }
   free(largest);
