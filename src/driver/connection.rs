@@ -4,7 +4,9 @@ use super::pacer::Pacer;
 use super::table::Key;
 use super::task::Shared;
 use super::DriverError;
-use crate::link::{stun, ChannelId, ChannelOptions, ConnectionStats, Datagram, Link, Output, Report, SendError};
+use crate::link::{
+    stun, ChannelId, ChannelOptions, ConnectionStats, Datagram, Link, Message, Output, Report, SendError,
+};
 use crate::mesh::LinkEnd;
 use crate::net::candidate::LocalCandidate;
 use crate::protocol::{ConnectionId, IceCandidate};
@@ -25,6 +27,8 @@ pub struct Connection {
     native: AtomicBool,
     /// The owner takes no messages now.
     paused: AtomicBool,
+    /// The owner has closed it.
+    closed: AtomicBool,
     core: Mutex<Core>,
     deliveries: Mutex<Deliveries>,
 }
@@ -47,6 +51,8 @@ struct Core {
     flushing: Option<Instant>,
     gone: bool,
     pacer: Pacer,
+    /// An acknowledgement that may leave with the answer.
+    held: Vec<Datagram>,
 }
 
 /// What the owner is to hear.
@@ -55,6 +61,8 @@ enum Notice {
     Report(Report),
 }
 
+/// Messages that the owner is given at once.
+const RUN: usize = 64;
 /// Channel openings and closings that may wait behind messages which the owner does not take. Nobody has an honest use for more.
 const MAX_CHANNEL_NOTICES: usize = 4096;
 
@@ -72,6 +80,31 @@ struct Deliveries {
     opened: bool,
     /// The owner has closed the connection: it hears nothing more.
     closed: bool,
+}
+
+impl Deliveries {
+    /// The messages that are next, if any are.
+    fn take_messages(&mut self) -> Option<VecDeque<Message>> {
+        let mut run = VecDeque::new();
+        while run.len() < RUN {
+            match self.queue.pop_front() {
+                Some(Notice::Report(Report::Message(message))) => run.push_back(message),
+                Some(other) => {
+                    self.queue.push_front(other);
+                    break;
+                }
+                None => break,
+            }
+        }
+        (!run.is_empty()).then_some(run)
+    }
+
+    /// Those that the owner did not take.
+    fn give_back(&mut self, run: VecDeque<Message>) {
+        if !self.closed {
+            run.into_iter().rev().for_each(|message| self.queue.push_front(Notice::Report(Report::Message(message))));
+        }
+    }
 }
 
 /// What a call on the link gives back, and what is to be done after the lock is gone.
@@ -97,6 +130,7 @@ impl Connection {
             flushing: None,
             gone: false,
             pacer: Pacer::default(),
+            held: Vec::new(),
         };
         Arc::new(Self {
             id,
@@ -105,6 +139,7 @@ impl Connection {
             tag: AtomicU64::new(0),
             native,
             paused: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             core: Mutex::new(core),
             deliveries: Mutex::default(),
         })
@@ -155,7 +190,7 @@ impl Connection {
             if result.is_err() {
                 self.broken(&mut core);
             }
-            (result, self.pump(&mut core, now))
+            (result, self.pump(&mut core, now, false))
         };
         self.finish(pumped);
         result.map_err(|_| DriverError::Engine("the WebRTC engine failed on this".into()))
@@ -255,7 +290,7 @@ impl Connection {
         self.with(Instant::now(), |link| link.close_channel(channel)).unwrap_or(false)
     }
 
-    /// Queues one message whole, or nothing. Sends on this thread when the link is idle; a busy one is left to the driver's task, which
+    /// Queues one message whole, or nothing. Sends on this thread when little is on its way; a busy link is left to the driver's task, which
     /// bundles small messages. The limit is for the application; `urgent` (control messages) may pass it.
     pub fn send(
         self: &Arc<Self>,
@@ -283,7 +318,7 @@ impl Connection {
                 }
             };
             if idle {
-                Some(self.pump(&mut core, now))
+                Some(self.pump(&mut core, now, false))
             } else {
                 wake = !std::mem::replace(&mut core.dirty, true);
                 None
@@ -310,10 +345,20 @@ impl Connection {
         self.core().link.stats()
     }
 
-    /// Take no more messages until [`Self::resume_reading`]. Lock-free, and callable from inside [`super::Handler::message`] and under
+    /// Take no more messages until [`Self::resume_reading`]. Lock-free, and callable from inside [`super::Handler::messages`] and under
     /// locks of the owner's: a resume that comes after it, from any thread, is never lost.
     pub fn pause_reading(&self) {
         self.paused.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the owner takes no messages now.
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::SeqCst)
+    }
+
+    /// Whether the owner has closed it; what it still hears then is from before.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
     }
 
     /// Delivers what was held back since `open`.
@@ -332,6 +377,7 @@ impl Connection {
     /// Ends the connection at once, or (`flush`) when what is queued has left, then at the latest. Idempotent; the owner hears nothing
     /// more.
     pub fn close(self: &Arc<Self>, flush: Option<Instant>) {
+        self.closed.store(true, Ordering::SeqCst);
         {
             let mut deliveries = self.deliveries();
             deliveries.closed = true;
@@ -345,7 +391,7 @@ impl Connection {
                 return;
             }
             core.flushing = Some(flush.unwrap_or(now));
-            self.pump(&mut core, now)
+            self.pump(&mut core, now, false)
         };
         self.finish(pumped);
     }
@@ -390,12 +436,26 @@ impl Connection {
     }
 
     pub(super) fn pump_now(self: &Arc<Self>, now: Instant) {
+        self.pump_if(now, false, |_| true);
+    }
+
+    /// For a thread of the application's that reads, and is likely to answer what it reads.
+    pub(super) fn pump_led(self: &Arc<Self>, now: Instant) {
+        self.pump_if(now, true, |_| true);
+    }
+
+    /// For what is in the driver's list: it may have been pumped since.
+    pub(super) fn pump_dirty(self: &Arc<Self>, now: Instant) {
+        self.pump_if(now, false, |core| core.dirty || !core.held.is_empty());
+    }
+
+    fn pump_if(self: &Arc<Self>, now: Instant, led: bool, wanted: impl FnOnce(&Core) -> bool) {
         let pumped = {
             let mut core = self.core();
-            if core.gone {
+            if core.gone || !wanted(&core) {
                 return;
             }
-            self.pump(&mut core, now)
+            self.pump(&mut core, now, led)
         };
         self.finish(pumped);
     }
@@ -408,12 +468,12 @@ impl Connection {
                 return;
             }
             core.armed = None;
-            self.pump(&mut core, now)
+            self.pump(&mut core, now, false)
         };
         self.finish(pumped);
     }
 
-    fn pump(self: &Arc<Self>, core: &mut Core, now: Instant) -> Pumped {
+    fn pump(self: &Arc<Self>, core: &mut Core, now: Instant, led: bool) -> Pumped {
         core.dirty = false;
         // While it closes, what comes is read for nobody: two ends that wait for each other's room would wait in vain.
         let reading = core.flushing.is_some() || core.started && !self.paused.load(Ordering::SeqCst);
@@ -434,9 +494,17 @@ impl Connection {
                 deadline = Some(deadline.map_or(until, |deadline| deadline.min(until)));
             }
         }
+        // The answer first: it wakes the other end, which then finds both.
         let mut datagrams = output.datagrams;
+        datagrams.append(&mut core.held);
         if let Some(shared) = self.shared.upgrade() {
             self.learn(core, &shared, &datagrams);
+            let single = |report: &[Report]| matches!(report, [Report::Message(_)]);
+            if led && single(&output.reports) && datagrams.len() == 1 && !core.gone {
+                // Alone it would wake the other end for nothing, a moment before the answer does.
+                core.held = std::mem::take(&mut datagrams);
+                shared.see_to_later(self.key);
+            }
             if core.gone || !core.link.wants_pacing() {
                 datagrams = core.pacer.release(datagrams);
             } else if !(datagrams.is_empty() && core.pacer.is_empty()) {
@@ -527,15 +595,22 @@ impl Connection {
         loop {
             let held = match deliveries.queue.front() {
                 None => true,
-                Some(Notice::Report(Report::Message { .. })) => {
-                    !deliveries.started || self.paused.load(Ordering::SeqCst)
-                }
+                Some(Notice::Report(Report::Message(_))) => !deliveries.started || self.paused.load(Ordering::SeqCst),
                 // Who never opened has nothing that would have to come first.
                 Some(Notice::Report(Report::Ended(_))) => deliveries.opened && !deliveries.started,
                 Some(_) => false,
             };
             if held {
                 return;
+            }
+            if let Some(mut run) = deliveries.take_messages() {
+                deliveries.busy = true;
+                drop(deliveries);
+                shared.handler().messages(self, &mut run);
+                deliveries = self.deliveries();
+                deliveries.busy = false;
+                deliveries.give_back(run);
+                continue;
             }
             let Some(notice) = deliveries.queue.pop_front() else { return };
             deliveries.busy = true;
@@ -602,7 +677,7 @@ impl Connection {
                 handler.channel_open(self, channel, &label, &options, remote);
             }
             Report::ChannelClosed(channel) => handler.channel_closed(self, channel),
-            Report::Message { channel, is_text, data } => handler.message(self, channel, is_text, data),
+            Report::Message(message) => handler.messages(self, &mut [message].into()),
             Report::Writable(channel) => handler.writable(self, channel),
             Report::Ended(end) => handler.ended(self, end),
         }

@@ -1,11 +1,13 @@
 //! The outermost loop under a swarm: one UDP socket per address family, all links of a swarm behind it, their timers.
 //!
 //! A [`Connection`] is a [`crate::link`] behind its own mutex with its place in the routing table. Messages go
-//! caller → [`Connection::send`] → wire on the caller's own thread when the link is idle, and wire → driver task →
-//! [`Handler::message`] otherwise: no hop through the swarm's brain. The handler is called with no lock held.
+//! caller → [`Connection::send`] → wire on the caller's own thread when the link is idle, and wire → driver's task →
+//! [`Handler::messages`] on the way in; while a thread of the application's waits for messages that come one after the other, it
+//! reads them itself ([`Driver::lead`]). No hop through the swarm's brain. The handler is called with no lock held.
 
 mod connection;
 mod gather;
+mod lead;
 mod pacer;
 mod table;
 mod task;
@@ -13,12 +15,12 @@ mod task;
 mod tests;
 
 pub use connection::Connection;
-pub use task::Driver;
+pub use task::{Driver, CONVERSATION};
 
-use crate::link::{ChannelId, ChannelOptions};
+use crate::link::{ChannelId, ChannelOptions, Message};
 use crate::mesh::LinkEnd;
 use crate::protocol::IceCandidate;
-use bytes::BytesMut;
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,7 +91,7 @@ pub struct IceServer {
     pub credential: String,
 }
 
-/// Called on the driver's task or on the thread that called into the connection; never with a lock held, never for one
+/// Called on the driver's task or on a thread that called into the driver or the connection; never with a lock held, never for one
 /// connection from two threads at once. Must not block.
 pub trait Handler: Send + Sync + 'static {
     /// A local candidate; `None` once, when there will be no more.
@@ -108,8 +110,9 @@ pub trait Handler: Send + Sync + 'static {
         remote: bool,
     );
     fn channel_closed(&self, connection: &Arc<Connection>, channel: ChannelId);
-    /// One message. [`Connection::pause_reading`] in here holds back the next one until [`Connection::resume_reading`].
-    fn message(&self, connection: &Arc<Connection>, channel: ChannelId, is_text: bool, data: BytesMut);
+    /// Messages in order, to be taken from the front: all of them, or until a [`Connection::pause_reading`] in here, which holds
+    /// back the rest until [`Connection::resume_reading`].
+    fn messages(&self, connection: &Arc<Connection>, messages: &mut VecDeque<Message>);
     /// After a `WouldBlock` on that channel there is room again; once per `WouldBlock` episode.
     fn writable(&self, connection: &Arc<Connection>, channel: ChannelId);
     /// The last call for this connection; not after [`Connection::close`].

@@ -2,12 +2,13 @@
 
 use super::connection::Connection;
 use super::gather::{bind, usable_servers, Gathering, News};
+use super::lead::Lead;
 use super::pacer::SharedPace;
 use super::table::{Key, Table, Timers};
 use super::{DriverConfig, DriverError, DriverStats, Handler};
 use crate::link::{stun, Datagram, Link, LinkConfig};
 use crate::net::candidate::{Kind, LocalCandidate};
-use crate::net::socket::Socket;
+use crate::net::socket::{Socket, Watch};
 use crate::protocol::ConnectionId;
 use futures_util::FutureExt;
 use std::net::SocketAddr;
@@ -19,6 +20,10 @@ use tokio::sync::{watch, Notify};
 
 /// Batches taken from a socket before the others have their turn.
 const BATCHES: usize = 8;
+/// A message later than this after the last is another conversation's: until it comes, the task reads.
+pub const CONVERSATION: Duration = Duration::from_millis(50);
+/// Before a socket that could not be watched is tried again.
+const WATCH_AGAIN: Duration = Duration::from_millis(100);
 /// Nothing to do.
 const LONG: Duration = Duration::from_secs(3600);
 /// For a server's name to be resolved.
@@ -33,6 +38,7 @@ pub(super) struct Shared {
     dirty: Mutex<Vec<Key>>,
     pace: Mutex<SharedPace>,
     wake: Notify,
+    lead: Lead,
     gathering: Mutex<Gathering>,
     /// Whether there is an allocation that a datagram might have to go through, or come from.
     has_servers: bool,
@@ -59,10 +65,7 @@ impl Driver {
         handler: Arc<dyn Handler>,
     ) -> Result<Self, DriverError> {
         let (servers, errors) = usable_servers(&config)?;
-        let (sockets, hosts) = {
-            let _within = runtime.enter();
-            bind(&config)?
-        };
+        let (sockets, hosts) = bind(&config)?;
         let window = receive_window(&sockets);
         let gathering = Gathering::new(hosts, &config, servers.len(), errors);
         let shared = Arc::new(Shared {
@@ -74,6 +77,7 @@ impl Driver {
             dirty: Mutex::default(),
             pace: Mutex::default(),
             wake: Notify::new(),
+            lead: Lead::default(),
             gathering: Mutex::new(gathering),
             has_servers: !servers.is_empty(),
             reflexive: Mutex::default(),
@@ -102,6 +106,10 @@ impl Driver {
                     shared.crashed();
                 }
                 shared.sockets.write().unwrap_or_else(PoisonError::into_inner).clear();
+                // Who is told that the swarm is gone finds its sockets closed.
+                while !shared.lead.end() {
+                    shared.wake.notified().await;
+                }
                 shared.done.send_replace(true);
             }
         });
@@ -144,6 +152,27 @@ impl Driver {
         connection.announce(&candidates, complete);
         connection.pump_now(now);
         Ok((connection, sdp))
+    }
+
+    /// Waits at the sockets, reads once if something comes, and returns: for a thread that waits for an event and has heard a
+    /// message within the last [`CONVERSATION`]. Also returns when `bell` (a descriptor) is readable, and after `wait`. `false`,
+    /// at once, where another thread is at it, or nobody may be any more.
+    #[cfg(unix)]
+    pub fn lead(&self, bell: i32, wait: Duration) -> bool {
+        let shared = &self.0;
+        let Some(first) = shared.lead.enter() else { return false };
+        if first {
+            shared.wake.notify_one();
+        }
+        let read = std::panic::catch_unwind(AssertUnwindSafe(|| shared.read_once(bell, wait)));
+        let idle = read.unwrap_or_else(|_| {
+            shared.crashed();
+            true
+        });
+        if shared.lead.leave(idle && wait >= CONVERSATION) {
+            shared.wake.notify_one();
+        }
+        true
     }
 
     pub fn stats(&self) -> DriverStats {
@@ -241,6 +270,11 @@ impl Shared {
         self.wake.notify_one();
     }
 
+    /// The same for what can wait until the thread that reads comes back, or the task looks for it.
+    pub fn see_to_later(&self, key: Key) {
+        lock(&self.dirty).push(key);
+    }
+
     pub fn forget(&self, key: Key, ufrag: Option<&str>, addresses: &[SocketAddr]) {
         self.table().remove(key, ufrag, addresses);
         if self.stopping.load(Ordering::Acquire) {
@@ -321,30 +355,43 @@ impl Shared {
     async fn run(self: &Arc<Self>, sockets: Vec<Arc<Socket>>) {
         let sleep = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(sleep);
-        let (first, second) = (sockets.first(), sockets.get(1));
+        let mut watches = Vec::new();
         loop {
             let now = Instant::now();
-            let dirty = std::mem::take(&mut *lock(&self.dirty));
-            for key in dirty {
-                let connection = self.table().get(key).cloned();
-                if let Some(connection) = connection {
-                    connection.pump_now(now);
-                }
-            }
-            let next = self.serve_timers(now);
+            self.pump_dirty(now);
+            let mut next = self.serve_timers(now);
             if self.stopping.load(Ordering::Acquire) && self.table().len() == 0 {
                 return self.release();
+            }
+            let (reading, look) = self.lead.look(now);
+            next = look.map_or(next, |look| next.min(look));
+            // A socket that the kernel takes nothing from is watched even where another thread reads.
+            if !reading && !sockets.iter().any(|socket| socket.is_backlogged()) {
+                watches.clear();
+            } else if !watch_all(&sockets, &mut watches) {
+                next = next.min(now + WATCH_AGAIN);
             }
             if sleep.deadline().into_std() != next {
                 sleep.as_mut().reset(next.into());
             }
-            let blocked = sockets.iter().map(|socket| !socket.flush()).fold(false, |any, blocked| any | blocked);
+            let blocked = sockets.iter().zip(&watches).fold(false, |any, (socket, watch)| !socket.flush(watch) || any);
+            let (first, second) = (watches.first(), watches.get(1));
             tokio::select! {
-                true = readable(first) => self.receive(first),
-                true = readable(second) => self.receive(second),
-                () = writable(&sockets), if blocked => {}
+                true = readable(first), if reading => self.receive(&sockets[0], first),
+                true = readable(second), if reading => self.receive(&sockets[1], second),
+                () = writable(first, second), if blocked => {}
                 () = self.wake.notified() => {}
                 () = &mut sleep => {}
+            }
+        }
+    }
+
+    fn pump_dirty(&self, now: Instant) {
+        let dirty = std::mem::take(&mut *lock(&self.dirty));
+        for key in dirty {
+            let connection = self.table().get(key).cloned();
+            if let Some(connection) = connection {
+                connection.pump_dirty(now);
             }
         }
     }
@@ -381,13 +428,14 @@ impl Shared {
     }
 
     /// Takes what waits at a socket, and pumps each connection that got something once per batch.
-    fn receive(self: &Arc<Self>, socket: Option<&Arc<Socket>>) {
-        let Some(socket) = socket else { return };
+    fn receive(self: &Arc<Self>, socket: &Socket, watch: Option<&Watch>) {
+        // Without a watch one is enough: `poll` says if there is more.
+        let batches = if watch.is_some() { BATCHES } else { 1 };
         let mut touched: Vec<Arc<Connection>> = Vec::new();
-        for _ in 0..BATCHES {
+        for _ in 0..batches {
             let now = Instant::now();
             let mut news = News::default();
-            let more = socket.receive(|local, remote, datagram| {
+            let more = socket.receive(watch, |local, remote, datagram| {
                 if self.has_servers && lock(&self.gathering).handle(now, local, remote, datagram, &mut news) {
                     return;
                 }
@@ -398,12 +446,35 @@ impl Shared {
             }
             self.spread(now, news);
             for connection in touched.drain(..) {
-                connection.pump_now(now);
+                match watch {
+                    Some(_) => connection.pump_now(now),
+                    None => connection.pump_led(now),
+                }
             }
             if !more {
                 return;
             }
         }
+    }
+
+    /// Whether nothing came.
+    #[cfg(unix)]
+    fn read_once(self: &Arc<Self>, bell: i32, wait: Duration) -> bool {
+        self.pump_dirty(Instant::now());
+        let sockets = self.sockets();
+        let descriptors = sockets.iter().map(|socket| socket.descriptor()).chain([bell]);
+        let mut polled: Vec<libc::pollfd> =
+            descriptors.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect();
+        // Up: a wait that ends too soon would be begun again, and again.
+        let millis = i32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
+        // SAFETY: as many valid entries as it says.
+        let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, millis) };
+        if ready > 0 {
+            for (socket, _) in sockets.iter().zip(&polled).filter(|(_, polled)| polled.revents != 0) {
+                self.receive(socket, None);
+            }
+        }
+        ready == 0
     }
 
     fn route(
@@ -470,27 +541,39 @@ impl Shared {
     }
 }
 
+/// In the order of the sockets. `false` when it could not be done for all.
+fn watch_all(sockets: &[Arc<Socket>], watches: &mut Vec<Watch>) -> bool {
+    while let Some(socket) = sockets.get(watches.len()) {
+        match Watch::over(socket) {
+            Ok(watch) => watches.push(watch),
+            Err(error) => {
+                // Out of memory, most likely: some will come back.
+                tracing::warn!(%error, "a socket cannot be watched");
+                return false;
+            }
+        }
+    }
+    true
+}
+
 /// Never, for a socket that is not there.
-async fn readable(socket: Option<&Arc<Socket>>) -> bool {
-    match socket {
-        Some(socket) => socket.readable().await.is_ok(),
+async fn readable(watch: Option<&Watch>) -> bool {
+    match watch {
+        Some(watch) => watch.readable().await.is_ok(),
         None => std::future::pending().await,
     }
 }
 
-async fn writable(sockets: &[Arc<Socket>]) {
-    let wait = |socket: Option<&Arc<Socket>>| {
-        let socket = socket.cloned();
-        async move {
-            match socket {
-                // An error shows at the next send.
-                Some(socket) => drop(socket.writable().await),
-                None => std::future::pending().await,
-            }
+async fn writable(first: Option<&Watch>, second: Option<&Watch>) {
+    async fn wait(watch: Option<&Watch>) {
+        match watch {
+            // An error shows at the next send.
+            Some(watch) => drop(watch.writable().await),
+            None => std::future::pending().await,
         }
-    };
+    }
     tokio::select! {
-        () = wait(sockets.first()) => {}
-        () = wait(sockets.get(1)) => {}
+        () = wait(first) => {}
+        () = wait(second) => {}
     }
 }

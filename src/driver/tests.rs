@@ -83,8 +83,13 @@ impl Handler for Recorder {
         self.hear(connection, Heard::ChannelClosed(channel));
     }
 
-    fn message(&self, connection: &Arc<Connection>, channel: ChannelId, is_text: bool, data: BytesMut) {
-        self.hear(connection, Heard::Message(channel, is_text, data.to_vec()));
+    fn messages(&self, connection: &Arc<Connection>, messages: &mut VecDeque<Message>) {
+        while let Some(Message { channel, is_text, data }) = messages.pop_front() {
+            self.hear(connection, Heard::Message(channel, is_text, data.to_vec()));
+            if connection.is_paused() {
+                return;
+            }
+        }
     }
 
     fn writable(&self, connection: &Arc<Connection>, channel: ChannelId) {
@@ -706,4 +711,70 @@ fn who_opens_and_closes_channels_without_end_is_let_go() {
         assert!(rounds < 10_000, "it listens for ever");
     }
     b.wait(&answerer, "end", |heard| matches!(heard.last(), Some(Heard::Ended(LinkEnd::Error(_)))).then_some(()));
+}
+
+/// By which threads messages were told.
+type Tellers = Arc<Mutex<Vec<std::thread::ThreadId>>>;
+
+/// One who leads, told by whom.
+fn led(runtime: &Runtime) -> (End, Tellers) {
+    let tellers = Tellers::default();
+    let told = tellers.clone();
+    let react = move |_: &Arc<Connection>, heard: &Heard| {
+        if matches!(heard, Heard::Message(..)) {
+            told.lock().unwrap().push(std::thread::current().id());
+        }
+    };
+    (End::new(runtime, config(), true, Box::new(react)), tellers)
+}
+
+#[cfg(unix)]
+#[test]
+fn a_thread_that_waits_reads_itself_until_it_stays_away() {
+    use std::os::fd::AsRawFd;
+    let runtime = runtime();
+    let (a, (b, tellers)) = (End::plain(&runtime), led(&runtime));
+    let (to_b, _from_a) = open(&a, &b);
+    let (bell, _ringer) = std::os::unix::net::UnixStream::pair().unwrap();
+    let me = std::thread::current().id();
+    let mut in_a_row = 0;
+    let deadline = Instant::now() + PATIENCE;
+    let mut sent = 0;
+    while in_a_row < 20 {
+        assert!(Instant::now() < deadline, "the task reads all the time");
+        to_b.send(ChannelId::FAST, false, b"for whoever reads", false).unwrap();
+        sent += 1;
+        while tellers.lock().unwrap().len() < sent {
+            assert!(b.driver.lead(bell.as_raw_fd(), CONVERSATION / 2), "nobody else does");
+        }
+        in_a_row = if tellers.lock().unwrap().last() == Some(&me) { in_a_row + 1 } else { 0 };
+    }
+    // Now it does something else.
+    for _ in 0..3 {
+        to_b.send(ChannelId::FAST, false, b"for the task", false).unwrap();
+        sent += 1;
+        until("the task reads", || tellers.lock().unwrap().len() == sent);
+        assert_ne!(tellers.lock().unwrap().last(), Some(&me));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn one_thread_leads_at_a_time_and_the_bell_calls_it_back() {
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+    let runtime = runtime();
+    let b = End::plain(&runtime);
+    let (bell, mut ringer) = std::os::unix::net::UnixStream::pair().unwrap();
+    let descriptor = bell.as_raw_fd();
+    let leader = std::thread::spawn({
+        let driver = b.driver.clone();
+        move || driver.lead(descriptor, PATIENCE)
+    });
+    until("the other one leads", || !b.driver.lead(descriptor, Duration::ZERO));
+    ringer.write_all(b"!").unwrap();
+    assert!(leader.join().unwrap());
+    assert!(b.driver.lead(descriptor, PATIENCE), "now it is free");
+    runtime.block_on(b.driver.shut_down());
+    assert!(!b.driver.lead(descriptor, Duration::ZERO), "there is nothing to read any more");
 }

@@ -121,7 +121,7 @@ impl Dispatcher {
 fn run(handle: &Arc<rtcswarm>, registrations: &Registrations) {
     let pointer = Arc::as_ptr(handle).cast_mut();
     while !handle.freed.load(Ordering::Acquire) {
-        let (event, at) = match handle.swarm.events().pop(None) {
+        let (event, at) = match handle.swarm.wait(None) {
             Popped::Event(event, at) => (event, at),
             Popped::Woken | Popped::TimedOut => continue,
             Popped::Finished => return,

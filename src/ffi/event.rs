@@ -289,7 +289,7 @@ pub unsafe extern "C" fn rtcswarm_next_event(
         // A negative timeout is not a duration: for ever.
         let timeout = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
-        let popped = handle.swarm.events().pop(deadline);
+        let popped = handle.swarm.wait(deadline);
         if handle.freed.load(Ordering::Acquire) {
             // Who waited is told that it is over, even if an event came with the end, so that it does not call again.
             // Whoever else waits is to hear of it too.

@@ -48,6 +48,8 @@ const QUIET_TICK: Duration = Duration::from_secs(1);
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// Checks of one pair before it is given up.
 const MAX_CHECKS: u16 = 28;
+/// Bytes on their way that are no stream yet: in a conversation the last message is often not acknowledged when the next is sent.
+const FEW: usize = 1024;
 /// No busier than this, whatever the engine asks for.
 const SHORTEST_TICK: Duration = Duration::from_millis(1);
 
@@ -58,13 +60,20 @@ pub(crate) struct Datagram {
     pub data: BytesMut,
 }
 
+/// One that came.
+pub struct Message {
+    pub channel: ChannelId,
+    pub is_text: bool,
+    pub data: BytesMut,
+}
+
 /// What happened on a link, in order.
 pub(crate) enum Report {
     Open,
     IceConnected(bool),
     ChannelOpen { channel: ChannelId, label: String, options: ChannelOptions, remote: bool },
     ChannelClosed(ChannelId),
-    Message { channel: ChannelId, is_text: bool, data: BytesMut },
+    Message(Message),
     Writable(ChannelId),
     Ended(LinkEnd),
 }
@@ -412,7 +421,7 @@ impl Link {
                     Ok(Some((is_text, data))) => {
                         self.take_steps(now, false, output);
                         self.messages.received(data.len());
-                        output.reports.push(Report::Message { channel, is_text, data });
+                        output.reports.push(Report::Message(Message { channel, is_text, data }));
                     }
                     Ok(None) => {}
                     Err(error) => self.end(LinkEnd::Error(error), output),
@@ -579,7 +588,8 @@ impl Link {
         known
     }
 
-    /// Queues one message whole, or nothing. `Ok(true)`: nothing waited before it.
+    /// Queues one message whole, or nothing. `Ok(true)`: it may as well leave at once. `false`: what is on its way makes it likely that
+    /// more will come, and that several fit into one datagram.
     pub fn send(
         &mut self,
         now: Instant,
@@ -601,7 +611,7 @@ impl Link {
         let before = self.channels.send(&mut self.engine, now, channel, is_text, data, urgent)?;
         self.active = now;
         self.messages.sent(data.len());
-        Ok(before == 0)
+        Ok(before <= FEW)
     }
 
     /// Bytes accepted on a channel and not acknowledged yet; `None` if there is no such channel.

@@ -45,7 +45,7 @@ impl End {
 
     fn received(&self, channel: ChannelId) -> Vec<&[u8]> {
         let messages = self.reports.iter().filter_map(|report| match report {
-            Report::Message { channel: on, data, .. } if *on == channel => Some(&data[..]),
+            Report::Message(message) if message.channel == channel => Some(&message.data[..]),
             _ => None,
         });
         messages.collect()
@@ -267,7 +267,7 @@ fn large_messages_arrive_whole_on_channels_that_keep_order() {
         let expected = [&large[..PIECE], &large[..PIECE + 1], &large, text.as_bytes(), b"small"];
         assert!(pair.b.received(to_b) == expected);
         let texts =
-            |report: &&Report| matches!(report, Report::Message { channel, is_text: true, .. } if *channel == to_b);
+            |report: &&Report| matches!(report, Report::Message(message) if message.is_text && message.channel == to_b);
         assert_eq!(pair.b.reports.iter().filter(texts).count(), 1);
     }
     let options = ChannelOptions { ordered: false, ..ChannelOptions::default() };
@@ -370,7 +370,7 @@ fn channels_come_and_go_and_nothing_is_lost_on_another() {
                     Report::ChannelClosed(channel) => {
                         open.remove(channel);
                     }
-                    Report::Message { channel, .. } => {
+                    Report::Message(Message { channel, .. }) => {
                         assert!(*channel == ChannelId::FAST || open.contains(channel), "seed {seed}");
                     }
                     _ => {}

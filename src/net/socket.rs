@@ -6,8 +6,10 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
+#[cfg(unix)]
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::Interest;
 
 /// More than any datagram on an ordinary path.
@@ -25,7 +27,7 @@ thread_local! {
 }
 
 pub(crate) struct Socket {
-    io: tokio::net::UdpSocket,
+    io: std::net::UdpSocket,
     state: UdpSocketState,
     /// May be the wildcard address.
     bound: SocketAddr,
@@ -44,7 +46,6 @@ struct Waiting {
 }
 
 impl Socket {
-    /// Within a tokio runtime.
     pub fn bind(address: SocketAddr, buffer: usize) -> io::Result<Self> {
         use socket2::{Domain, Protocol, Type};
         let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
@@ -53,7 +54,7 @@ impl Socket {
         }
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
-        let io = tokio::net::UdpSocket::from_std(socket.into())?;
+        let io = std::net::UdpSocket::from(socket);
         let state = UdpSocketState::new(UdpSockRef::from(&io))?;
         // As much as the system allows is what we want; the statistics show what it was.
         let _ = state.set_recv_buffer_size(UdpSockRef::from(&io), buffer);
@@ -139,16 +140,20 @@ impl Socket {
         self.state.try_send(UdpSockRef::from(&self.io), &transmit)
     }
 
+    /// Something waits for [`Self::flush`].
+    pub fn is_backlogged(&self) -> bool {
+        self.backlogged.load(Ordering::Acquire)
+    }
+
     /// Sends what waits; `false` when some of it still does.
-    pub fn flush(&self) -> bool {
-        if !self.backlogged.load(Ordering::Acquire) {
+    pub fn flush(&self, watch: &Watch) -> bool {
+        if !self.is_backlogged() {
             return true;
         }
         let mut backlog = self.backlog();
         while let Some(waiting) = backlog.front() {
-            let sent = self
-                .io
-                .try_io(Interest::WRITABLE, || self.try_send(waiting.to, waiting.from, &waiting.data, waiting.segment));
+            let send = || self.try_send(waiting.to, waiting.from, &waiting.data, waiting.segment);
+            let sent = watch.try_io(Interest::WRITABLE, send);
             if sent.is_err_and(|error| error.kind() == ErrorKind::WouldBlock) {
                 return false;
             }
@@ -158,26 +163,30 @@ impl Socket {
         true
     }
 
-    pub async fn readable(&self) -> io::Result<()> {
-        self.io.readable().await
-    }
-
-    pub async fn writable(&self) -> io::Result<()> {
-        self.io.writable().await
+    /// What `poll` waits for.
+    #[cfg(unix)]
+    pub fn descriptor(&self) -> i32 {
+        self.io.as_raw_fd()
     }
 
     /// Takes one batch: `take` gets the local and the remote address and the bytes of each datagram. `false` when there
-    /// was none.
-    pub fn receive(&self, mut take: impl FnMut(SocketAddr, SocketAddr, &[u8])) -> bool {
+    /// was none. Through the runtime's watch, where it watches.
+    pub fn receive(&self, watch: Option<&Watch>, mut take: impl FnMut(SocketAddr, SocketAddr, &[u8])) -> bool {
         RECEIVED.with_borrow_mut(|buffer| {
-            buffer.resize(BATCH_SIZE * RECEIVE_BUFFER, 0);
+            if buffer.is_empty() {
+                // Given zeroed by the system: what is never written to takes no memory.
+                *buffer = vec![0; BATCH_SIZE * RECEIVE_BUFFER];
+            }
             let mut metas = [RecvMeta::default(); BATCH_SIZE];
             let received = {
                 let mut parts = buffer.chunks_exact_mut(RECEIVE_BUFFER);
                 let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
                     std::array::from_fn(|_| IoSliceMut::new(parts.next().unwrap_or_default()));
-                self.io
-                    .try_io(Interest::READABLE, || self.state.recv(UdpSockRef::from(&self.io), &mut slices, &mut metas))
+                let mut receive = || self.state.recv(UdpSockRef::from(&self.io), &mut slices, &mut metas);
+                match watch {
+                    Some(watch) => watch.try_io(Interest::READABLE, receive),
+                    None => receive(),
+                }
             };
             let count = match received {
                 Ok(count) => count,
@@ -193,6 +202,50 @@ impl Socket {
             }
             true
         })
+    }
+}
+
+/// The runtime's watch over a socket; made within the runtime. Where there is none, datagrams do not wake the runtime.
+pub(crate) struct Watch {
+    #[cfg(unix)]
+    io: tokio::io::unix::AsyncFd<Arc<Socket>>,
+    #[cfg(not(unix))]
+    io: tokio::net::UdpSocket,
+}
+
+#[cfg(unix)]
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> i32 {
+        self.descriptor()
+    }
+}
+
+impl Watch {
+    #[cfg(unix)]
+    pub fn over(socket: &Arc<Socket>) -> io::Result<Self> {
+        // SAFETY: the socket owns its descriptor, which is neither replaced nor closed while the watch holds it.
+        Ok(Self { io: unsafe { tokio::io::unix::AsyncFd::register(socket.clone())? } })
+    }
+
+    #[cfg(not(unix))]
+    pub fn over(socket: &Arc<Socket>) -> io::Result<Self> {
+        Ok(Self { io: tokio::net::UdpSocket::from_std(socket.io.try_clone()?)? })
+    }
+
+    pub async fn readable(&self) -> io::Result<()> {
+        self.io.readable().await.map(drop)
+    }
+
+    pub async fn writable(&self) -> io::Result<()> {
+        self.io.writable().await.map(drop)
+    }
+
+    /// Whoever meets `WouldBlock` in here waits for the next sign of the kernel.
+    fn try_io<T>(&self, interest: Interest, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        #[cfg(unix)]
+        return self.io.try_io(interest, |_| call());
+        #[cfg(not(unix))]
+        return self.io.try_io(interest, call);
     }
 }
 

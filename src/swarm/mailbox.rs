@@ -5,10 +5,10 @@ use super::peers::{EarlyChannel, OpenPeer, Peers};
 use super::queue::EventQueue;
 use super::Error;
 use crate::driver::{Connection, Handler};
-use crate::link::{ChannelId, ChannelOptions};
+use crate::link::{ChannelId, ChannelOptions, Message};
 use crate::mesh::{Input, LinkEnd, LinkState};
 use crate::protocol::{parse_text, IceCandidate, ServerMessage, TextKind, CONTROL_PREFIX};
-use bytes::BytesMut;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -147,25 +147,37 @@ impl Handler for Reports {
         }
     }
 
-    fn message(&self, connection: &Arc<Connection>, channel: ChannelId, is_text: bool, data: BytesMut) {
+    fn messages(&self, connection: &Arc<Connection>, messages: &mut VecDeque<Message>) {
         let Some(open) = self.peer(connection) else {
             // A link that was closed on our side: its peer is not heard on it any more.
-            return;
+            return messages.clear();
         };
-        let (peer, number) = (open.peer.clone(), channel.0);
-        if !is_text {
-            return self.events.push_message(Event::Binary { peer, channel: number, data }, connection);
-        }
-        let Ok(text) = std::str::from_utf8(&data) else {
-            return self.events.push(Event::Error {
-                code: ErrorCode::Protocol,
-                detail: format!("a text message from {} is not UTF-8 and was not delivered", peer.user_id()),
+        while !messages.is_empty() && !connection.is_paused() && !connection.is_closed() {
+            let mut odd = None;
+            self.events.push_messages(connection, || {
+                let Message { channel, is_text, data } = messages.pop_front()?;
+                let (peer, number) = (open.peer.clone(), channel.0);
+                if !is_text {
+                    return Some(Event::Binary { peer, channel: number, data });
+                }
+                let reserved = channel == ChannelId::FAST && data.starts_with(CONTROL_PREFIX.as_bytes());
+                if reserved || std::str::from_utf8(&data).is_err() {
+                    odd = Some((number, data));
+                    return None;
+                }
+                Some(Event::Text { peer, channel: number, text: data })
             });
-        };
-        if channel == ChannelId::FAST && text.starts_with(CONTROL_PREFIX) && self.control(connection, text) {
-            return;
+            let Some((channel, data)) = odd else { continue };
+            let Ok(text) = std::str::from_utf8(&data) else {
+                let detail = format!("a text message from {} is not UTF-8 and was not delivered", open.peer.user_id());
+                self.events.push(Event::Error { code: ErrorCode::Protocol, detail });
+                continue;
+            };
+            if !self.control(connection, text) {
+                let mut user = Some(Event::Text { peer: open.peer.clone(), channel, text: data });
+                self.events.push_messages(connection, || user.take());
+            }
         }
-        self.events.push_message(Event::Text { peer, channel: number, text: data }, connection);
     }
 
     fn writable(&self, connection: &Arc<Connection>, channel: ChannelId) {

@@ -318,7 +318,12 @@ impl Swarm {
     /// `Err(Closed)` after [`Event::Closed`] was taken. Not for use inside an async task.
     pub fn next_event(&self, timeout: Option<Duration>) -> Result<Option<Event>, Error> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        self.popped(self.events.pop(deadline))
+        self.popped(self.wait(deadline))
+    }
+
+    /// Waits until `deadline`, for ever without one.
+    pub(crate) fn wait(&self, deadline: Option<Instant>) -> Popped {
+        self.events.pop(deadline, Some(&self.driver))
     }
 
     /// The next event, for async tasks of any runtime. `Err(Closed)` after [`Event::Closed`]. One task at a

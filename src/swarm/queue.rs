@@ -5,12 +5,13 @@
 
 use super::event::Event;
 use super::readiness::Readiness;
-use crate::driver::Connection;
+use crate::driver::{Connection, Driver, CONVERSATION};
 use once_cell::sync::OnceCell;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 /// Beside its bytes, a waiting message costs about this much.
@@ -20,6 +21,8 @@ pub(crate) struct EventQueue {
     state: Mutex<State>,
     arrived: Condvar,
     readiness: OnceCell<Readiness>,
+    /// Calls back the thread that reads the sockets.
+    bell: OnceCell<Readiness>,
     limit: usize,
 }
 
@@ -30,10 +33,21 @@ struct State {
     weight: usize,
     paused: Vec<Weak<Connection>>,
     waiting: usize,
+    /// The waiting thread that reads the sockets meanwhile.
+    reader: Option<ThreadId>,
+    /// When the message came that was taken last.
+    heard: Option<Instant>,
     woken: bool,
     /// `Closed` is in the queue or was taken: nothing comes after it.
     last: bool,
     waker: Option<Waker>,
+}
+
+impl State {
+    /// Messages come one after the other, and no other thread is at the sockets.
+    fn may_read(&self, now: Instant) -> bool {
+        self.reader.is_none() && self.heard.is_some_and(|heard| now.saturating_duration_since(heard) < CONVERSATION)
+    }
 }
 
 #[derive(Debug, PartialEq)]
@@ -48,7 +62,13 @@ pub(crate) enum Popped {
 
 impl EventQueue {
     pub fn new(limit: usize) -> Self {
-        Self { state: Mutex::default(), arrived: Condvar::new(), readiness: OnceCell::new(), limit }
+        Self {
+            state: Mutex::default(),
+            arrived: Condvar::new(),
+            readiness: OnceCell::new(),
+            bell: OnceCell::new(),
+            limit,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -64,18 +84,27 @@ impl EventQueue {
         self.append(state, event);
     }
 
-    /// Past the limit the connection reads no more; it is resumed by itself later.
-    pub fn push_message(&self, event: Event, connection: &Arc<Connection>) {
+    /// Messages of one connection: `event` makes each of them, until it says that there are no more. Past the limit the
+    /// connection reads no more, which ends it too; it is resumed by itself later.
+    pub fn push_messages(&self, connection: &Arc<Connection>, mut event: impl FnMut() -> Option<Event>) {
         let mut state = self.lock();
-        if state.last {
-            return;
+        let before = state.events.len();
+        let now = Instant::now();
+        // Its owner closes a connection before it tells the application that the peer is gone, which is to be the last word.
+        while !state.last && !connection.is_closed() {
+            let Some(event) = event() else { break };
+            state.weight += event.data_len() + EVENT_OVERHEAD;
+            state.events.push_back((now, event));
+            if state.weight >= self.limit {
+                connection.pause_reading();
+                state.paused.push(Arc::downgrade(connection));
+                break;
+            }
         }
-        state.weight += event.data_len() + EVENT_OVERHEAD;
-        if state.weight >= self.limit {
-            connection.pause_reading();
-            state.paused.push(Arc::downgrade(connection));
+        let added = state.events.len() - before;
+        if added > 0 {
+            self.announce(state, added);
         }
-        self.append(state, event);
     }
 
     /// Lets a connection read no more until [`Self::release`] finds the queue light.
@@ -91,18 +120,26 @@ impl EventQueue {
 
     fn append(&self, mut state: MutexGuard<'_, State>, event: Event) {
         state.events.push_back((Instant::now(), event));
-        self.announce(state);
+        self.announce(state, 1);
     }
 
-    fn announce(&self, mut state: MutexGuard<'_, State>) {
+    /// There is something to take for so many.
+    fn announce(&self, mut state: MutexGuard<'_, State>, count: usize) {
         if let Some(readiness) = self.readiness.get() {
             readiness.set();
         }
+        if state.reader.is_some_and(|reader| reader != std::thread::current().id()) {
+            if let Some(bell) = self.bell.get() {
+                bell.set();
+            }
+        }
         let waker = state.waker.take();
-        let waiting = state.waiting > 0;
+        let waiting = state.waiting;
         drop(state);
-        if waiting {
-            self.arrived.notify_one();
+        match waiting {
+            0 => {}
+            _ if count == 1 => self.arrived.notify_one(),
+            _ => self.arrived.notify_all(),
         }
         if let Some(waker) = waker {
             waker.wake();
@@ -113,12 +150,12 @@ impl EventQueue {
     pub fn wake(&self) {
         let mut state = self.lock();
         state.woken = true;
-        self.announce(state);
+        self.announce(state, 1);
         self.arrived.notify_all();
     }
 
-    /// Waits until `deadline`; `None` is forever.
-    pub fn pop(&self, deadline: Option<Instant>) -> Popped {
+    /// Waits until `deadline`; `None` is forever. While messages come one after the other, the thread reads the sockets itself.
+    pub fn pop(&self, deadline: Option<Instant>, driver: Option<&Driver>) -> Popped {
         let mut state = self.lock();
         loop {
             if let Some(popped) = self.take(&mut state) {
@@ -130,10 +167,38 @@ impl EventQueue {
                 Some(deadline) => deadline - now,
                 None => Duration::from_secs(3600),
             };
+            #[cfg(unix)]
+            if let Some(driver) = driver.filter(|_| state.may_read(now)) {
+                let led;
+                (state, led) = self.read(state, driver, wait);
+                if led {
+                    continue;
+                }
+            }
             state.waiting += 1;
             state = self.arrived.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
             state.waiting -= 1;
         }
+    }
+
+    /// Whether this thread was let to read.
+    #[cfg(unix)]
+    fn read<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        driver: &Driver,
+        wait: Duration,
+    ) -> (MutexGuard<'a, State>, bool) {
+        let Ok(bell) = self.bell.get_or_try_init(Readiness::new) else { return (state, false) };
+        state.reader = Some(std::thread::current().id());
+        drop(state);
+        let led = driver.lead(bell.descriptor(), wait.min(CONVERSATION));
+        let mut state = self.lock();
+        state.reader = None;
+        bell.clear();
+        // For the next time that anybody wants to read.
+        state.heard = state.heard.filter(|_| led);
+        (state, led)
     }
 
     /// The same for a task: registers its waker when there is nothing yet.
@@ -154,6 +219,7 @@ impl EventQueue {
         match state.events.pop_front() {
             Some((at, event)) => {
                 if matches!(event, Event::Text { .. } | Event::Binary { .. }) {
+                    state.heard = Some(at);
                     state.weight -= event.data_len() + EVENT_OVERHEAD;
                 }
                 self.settle_readiness(state);
@@ -217,7 +283,7 @@ mod tests {
     }
 
     fn pop(queue: &EventQueue) -> Option<Event> {
-        match queue.pop(Some(Instant::now() + Duration::from_secs(10))) {
+        match queue.pop(Some(Instant::now() + Duration::from_secs(10)), None) {
             Popped::Event(event, _) => Some(event),
             _ => None,
         }
@@ -226,7 +292,7 @@ mod tests {
     #[test]
     fn events_come_out_in_order_and_closed_is_last() {
         let queue = EventQueue::new(1000);
-        assert_eq!(queue.pop(now()), Popped::TimedOut);
+        assert_eq!(queue.pop(now(), None), Popped::TimedOut);
         queue.push(signal(1));
         queue.push(signal(2));
         queue.push(Event::Closed { error: None });
@@ -234,16 +300,16 @@ mod tests {
         assert_eq!(pop(&queue), Some(signal(1)));
         assert_eq!(pop(&queue), Some(signal(2)));
         assert_eq!(pop(&queue), Some(Event::Closed { error: None }));
-        assert_eq!(queue.pop(None), Popped::Finished);
-        assert_eq!(queue.pop(None), Popped::Finished);
+        assert_eq!(queue.pop(None, None), Popped::Finished);
+        assert_eq!(queue.pop(None, None), Popped::Finished);
     }
 
     #[test]
     fn a_wake_is_heard_once() {
         let queue = EventQueue::new(1000);
         queue.wake();
-        assert_eq!(queue.pop(now()), Popped::Woken);
-        assert_eq!(queue.pop(now()), Popped::TimedOut);
+        assert_eq!(queue.pop(now(), None), Popped::Woken);
+        assert_eq!(queue.pop(now(), None), Popped::TimedOut);
     }
 
     #[test]
@@ -264,21 +330,21 @@ mod tests {
         queue.push(signal(1));
         let fd = queue.descriptor().unwrap();
         assert!(readable(fd));
-        queue.pop(None);
+        queue.pop(None, None);
         assert!(!readable(fd));
         queue.push(signal(2));
         queue.push(signal(3));
         assert!(readable(fd));
-        queue.pop(None);
+        queue.pop(None, None);
         assert!(readable(fd));
-        queue.pop(None);
+        queue.pop(None, None);
         assert!(!readable(fd));
         queue.wake();
         assert!(readable(fd));
-        queue.pop(None);
+        queue.pop(None, None);
         assert!(!readable(fd));
         queue.push(Event::Closed { error: None });
-        queue.pop(None);
+        queue.pop(None, None);
         assert!(readable(fd), "a loop that polls learns that it is over");
     }
 
