@@ -192,8 +192,8 @@ export class Graph {
     const edges = [...this.#edges.values()].sort((one, other) => other.link.own - one.link.own);
     for (const { a: { at: from }, b: { at: to }, elements: [line, label] } of edges) {
       set(line, { x1: from.x, y1: from.y, x2: to.x, y2: to.y });
-      const spots = LABEL_SPOTS.map((part) => ({ x: from.x + (to.x - from.x) * part, y: from.y + (to.y - from.y) * part, ...LABEL }));
-      const spot = spots.find((spot) => !taken.some((other) => overlap(spot, other)));
+      const at = (part) => ({ x: from.x + (to.x - from.x) * part, y: from.y + (to.y - from.y) * part, ...LABEL });
+      const spot = LABEL_SPOTS.map(at).find((spot) => !taken.some((other) => overlap(spot, other)));
       label.toggleAttribute('hidden', !spot);
       if (!spot) continue;
       taken.push(spot);

@@ -19,7 +19,7 @@ function takeToken() {
   return token;
 }
 
-/** Who we are and where, by the token; the server has looked at its signature. The address may say it too: `#user=…&room=…`. */
+/** Who we are and where, by the token, whose signature the server has seen to; or by the address: `#user=…&room=…`. */
 function identify(token) {
   let claims = {};
   try {
@@ -91,7 +91,8 @@ function show() {
   links.forEach((link, index) => {
     const row = known.get(link.key) ?? newRow(link);
     known.delete(link.key);
-    const notes = [link.relayed && 'relayed', link.oneSided && 'told by one end', link.silent && 'not answering'].filter(Boolean);
+    const { relayed, oneSided, silent } = link;
+    const notes = [relayed && 'relayed', oneSided && 'told by one end', silent && 'not answering'].filter(Boolean);
     const [ends, trip, traffic] = row.cells;
     ends.lastElementChild.textContent = notes.length > 0 ? ` ${notes.join(', ')}` : '';
     trip.textContent = round(link);

@@ -81,7 +81,8 @@ export class Mesh {
     const members = new Map();
     const meet = (id, hearsay) => {
       if (members.size >= MOST || (members.has(id) && hearsay)) return;
-      members.set(id, { id, kind: (words.get(id) ?? this.#told.get(id))?.kind ?? '', me: id === this.#me, hearsay, silent: !!this.#own.get(id)?.silent });
+      const { kind = '' } = words.get(id) ?? this.#told.get(id) ?? {};
+      members.set(id, { id, kind, hearsay, me: id === this.#me, silent: !!this.#own.get(id)?.silent });
     };
     meet(this.#me, false);
     for (const id of this.#own.keys()) meet(id, false);

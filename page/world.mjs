@@ -33,7 +33,8 @@ class Process {
   lines = [];
 
   constructor(command, args) {
-    const env = { ...process.env, RTCSWARM_LIBRARY: LIBRARY, PYTHONPATH: join(root, 'bindings/python'), PYTHONDONTWRITEBYTECODE: '1' };
+    const python = { PYTHONPATH: join(root, 'bindings/python'), PYTHONDONTWRITEBYTECODE: '1' };
+    const env = { ...process.env, ...python, RTCSWARM_LIBRARY: LIBRARY };
     this.child = spawn(command, args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
     for (const stream of [this.child.stdout, this.child.stderr]) {
       createInterface({ input: stream }).on('line', (line) => this.lines.push(line));
@@ -102,8 +103,8 @@ export class World {
   native(user, language, ...more) {
     const [command, ...script] = PROGRAMS[language];
     const url = this.address.href.replace('http', 'ws');
-    const args = ['--url', url, '--token', this.token(user), '--room', 'demo', '--user', user, '--expect', '1', '--timeout', '60'];
-    return this.start(command, [...script, ...args, '--tell-links', ...more]);
+    const args = ['--url', url, '--token', this.token(user), '--room', 'demo', '--user', user, '--tell-links'];
+    return this.start(command, [...script, ...args, '--expect', '1', '--timeout', '60', ...more]);
   }
 
   async close() {
