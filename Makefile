@@ -14,7 +14,7 @@ UNAME := $(shell uname -s)
 SHARED := librtcswarm.$(if $(filter Darwin,$(UNAME)),dylib,so)
 LINK := -L$(RELEASE) -lrtcswarm -Wl,-rpath,$(CURDIR)/$(RELEASE)
 
-.PHONY: build examples demo test lint bench header fuzz clean
+.PHONY: build examples demo page test lint bench header fuzz clean
 .DEFAULT_GOAL := build
 
 # $(call need,command,what to do about it)
@@ -34,10 +34,18 @@ examples: build
 	$(CC) -std=c99 -O2 $(WARNINGS) -Iinclude examples/callbacks.c -o $(BUILD)/callbacks $(LINK)
 	$(CXX) -std=c++17 -O2 $(WARNINGS) -Iinclude -Ibindings/c examples/chat.cpp -o $(BUILD)/chat-cpp $(LINK)
 
-# HOLD=1 stays up and says how to join.
+# HOLD=1 stays up and says how to join, by a browser too if there is Node to build the page with.
 demo: examples
 	@$(call need,$(PYTHON),install Python 3.9 or newer)
+	@$(if $(HOLD),$(MAKE) --no-print-directory page || echo "demo: going on without the page" >&2)
 	@$(PYTHON) scripts/demo.py --target $(RELEASE) --build $(BUILD) $(if $(HOLD),--hold)
+
+# What browsers are shown, in one file: with the JS original from its registry, pinned, and nothing of it in this repository.
+page: $(BUILD)/mesh.html
+$(BUILD)/mesh.html: $(addprefix page/,index.html style.css main.js room.js mesh.js graph.js build.mjs package-lock.json)
+	@$(call need,npm,the page for browsers is built with Node 20 or newer)
+	npm ci --prefix page --ignore-scripts --no-progress --silent
+	node page/build.mjs $@
 
 # The header is made from src/ffi; tests/header.rs holds it to that.
 header:

@@ -23,6 +23,7 @@
 #define MAX_PEERS 128
 #define CLOSE_PATIENCE 10.0
 #define MEASURE_PATIENCE 3.0
+#define TELL_INTERVAL 1.0
 
 static const char GREETING[8] = {'r', 't', 'c', 's', 'w', 'a', 'r', 'm'};
 
@@ -36,7 +37,7 @@ enum phase { MEETING, MEASURING, COMPLETE, LEAVING };
 
 static const char *url, *token, *room, *user;
 static size_t expected;
-static bool stays, ended;
+static bool stays, tells_links, ended;
 static int exit_code;
 static double timeout_seconds = 10;
 
@@ -51,6 +52,7 @@ static void usage(void) {
   fputs("usage: chat --url URL --token TOKEN --room ROOM --user NAME\n"
         "            [--expect N]         wait for N peers and their greetings, then print the links to them\n"
         "            [--timeout SECONDS]  for that; default 10\n"
+        "            [--tell-links]       every second, tell the others of the links, for the page of `make demo HOLD=1`\n"
         "            [--stay]             run until interrupted; else a line \"leave\" or the end of stdin ends it\n",
         stderr);
   exit(64);
@@ -124,6 +126,7 @@ static void hear(const rtcswarm_event *event) {
     fprintf(stderr, "%s: no connection to %s: %s\n", user, event->user_id, event->message);
     break;
   case RTCSWARM_EVENT_TEXT:
+    if (event->length > 6 && memcmp(event->data, "links\t", 6) == 0) break; /* not for us: see tell_links() */
     printf("%s: text from %s: %.*s\n", user, event->user_id, (int)event->length, (const char *)event->data);
     if (peer != NULL) peer->text = true;
     break;
@@ -178,6 +181,19 @@ static void print_links(void) {
   }
 }
 
+/* For the page: a line with "links" and what we are; then one each link, with its round trip in us and bytes. */
+static void tell_links(void) {
+  static char text[MAX_PEERS * 400];
+  int length = snprintf(text, sizeof text, "links\tC\n");
+  for (size_t i = 0; i < peer_count; i++) {
+    rtcswarm_peer_stats stats = stats_of(&peers[i]);
+    length += snprintf(text + length, sizeof text - (size_t)length, "%s\t%lld\t%s\t%llu\t%llu\n", peers[i].name,
+                       (long long)stats.round_trip_us, stats.relayed ? "relayed" : "direct",
+                       (unsigned long long)stats.bytes_sent, (unsigned long long)stats.bytes_received);
+  }
+  rtcswarm_broadcast_text(swarm, text, (size_t)length, NULL, NULL); /* who has no room for it hears the next one */
+}
+
 static bool late(void) {
   return deadline != 0 && now() >= deadline;
 }
@@ -193,7 +209,11 @@ static void proceed(void) {
   if (phase == MEASURING && (late() || measured())) {
     print_links();
     printf("%s: complete %zu\n", user, expected);
-    enter(COMPLETE, 0);
+    enter(COMPLETE, tells_links ? TELL_INTERVAL : 0);
+  }
+  if (phase == COMPLETE && tells_links && late()) {
+    tell_links();
+    enter(COMPLETE, TELL_INTERVAL);
   }
   if (phase == LEAVING && late()) {
     fprintf(stderr, "%s: the swarm did not close\n", user);
@@ -269,6 +289,10 @@ static void parse(int count, char **words) {
     const char *name = words[i];
     if (strcmp(name, "--stay") == 0) {
       stays = true;
+      continue;
+    }
+    if (strcmp(name, "--tell-links") == 0) {
+      tells_links = true;
       continue;
     }
     if (++i >= count) usage();

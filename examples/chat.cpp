@@ -13,6 +13,7 @@
 #include <map>
 #include <optional>
 #include <poll.h>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -28,13 +29,15 @@ struct Options {
     std::string url, token, room, user;
     std::size_t expect = 0;
     std::chrono::duration<double> timeout = 10s;
-    bool stay = false;
+    bool stay = false, tell_links = false;
 };
 
 [[noreturn]] static void usage() {
     std::cerr << "usage: chat --url URL --token TOKEN --room ROOM --user NAME\n"
                  "            [--expect N]         wait for N peers and their greetings, then print the links to them\n"
                  "            [--timeout SECONDS]  for that; default 10\n"
+                 "            [--tell-links]       every second, tell the others of the links, for the page of `make demo "
+                 "HOLD=1`\n"
                  "            [--stay]             run until interrupted; else a line \"leave\" or the end of stdin "
                  "ends it\n";
     std::exit(64);
@@ -46,6 +49,10 @@ static Options parse(int count, char **words) {
         const std::string_view name = words[i];
         if (name == "--stay") {
             options.stay = true;
+            continue;
+        }
+        if (name == "--tell-links") {
+            options.tell_links = true;
             continue;
         }
         if (++i == count) usage();
@@ -131,6 +138,7 @@ private:
         complain() << "no connection to " << failed.user_id << ": " << failed.message << "\n";
     }
     void hear(const rs::Text &text) {
+        if (text.text.substr(0, 6) == "links\t") return; // Not for us: see tell_links.
         say() << "text from " << text.user_id << ": " << text.text << std::endl;
         peers_[text.peer].text = true;
     }
@@ -186,6 +194,19 @@ private:
         }
     }
 
+    /// For the page: a line with "links" and what we are; then one each link, with its round trip in us and bytes.
+    void tell_links() {
+        std::ostringstream told;
+        told << "links\tC++\n";
+        for (const auto &[id, peer] : peers_) {
+            const auto stats = stats_of(id);
+            if (!stats) continue;
+            told << peer.name << '\t' << stats->round_trip.value_or(-1us).count() << '\t' << (stats->relayed ? "relayed" : "direct") << '\t'
+                 << stats->bytes_sent << '\t' << stats->bytes_received << '\n';
+        }
+        swarm_.broadcast_text(told.str());
+    }
+
     void enter(Phase phase, std::chrono::duration<double> patience) {
         phase_ = phase;
         deadline_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(patience);
@@ -223,6 +244,10 @@ private:
             say() << "complete " << options_.expect << std::endl;
             phase_ = Phase::complete;
             deadline_.reset();
+            if (options_.tell_links) enter(Phase::complete, 1s);
+        } else if (phase_ == Phase::complete && late()) {
+            tell_links();
+            enter(Phase::complete, 1s);
         }
     }
 

@@ -3,7 +3,8 @@
 
     chat.py --url ws://127.0.0.1:8080/ --token TOKEN --room demo --user dan --expect 3
 
-When the room is complete it tells of each link, and stays until it reads `leave` (or the end of its input).
+When the room is complete it tells of each link, and stays until it reads `leave` (or the end of its input);
+other lines it says to everybody.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from rtcswarm import (
     PeerClosed,
     PeerFailed,
     PeerOpen,
+    RtcSwarmError,
     SignalingState,
     State,
     Swarm,
@@ -52,6 +54,8 @@ class Chat:
                 with contextlib.suppress(NoPeer):
                     self.swarm.send(event.peer, f"hello from {self.swarm.user_id}")
                     self.swarm.send(event.peer, b"rtcswarm")
+            elif isinstance(event, Text) and event.text.startswith("links\t"):
+                pass  # Not for us: see tell_links.
             elif isinstance(event, Text):
                 self.say(f"text from {event.user_id}: {event.text}")
                 self.greetings[event.peer].add("text")
@@ -85,8 +89,21 @@ class Chat:
             self.say(f"link {user_id} rtt={round_trip} {way} sent={stats.bytes_sent}B received={stats.bytes_received}B")
         self.say(f"complete {len(self.peers)}")
 
+    async def tell_links(self) -> None:
+        """For the page: a line with "links" and what we are; then one each link, round trip in us and bytes too."""
+        while True:
+            lines = ["links\tPython"]
+            for peer, user_id in self.peers.items():
+                with contextlib.suppress(NoPeer):
+                    stats = self.swarm.peer_stats(peer)
+                    round_trip = -1 if stats.round_trip is None else round(stats.round_trip * 1e6)
+                    way = "relayed" if stats.relayed else "direct"
+                    lines.append(f"{user_id}\t{round_trip}\t{way}\t{stats.bytes_sent}\t{stats.bytes_received}")
+            self.swarm.broadcast("\n".join(lines))
+            await asyncio.sleep(1)
 
-async def asked_to_leave(stay: bool) -> None:
+
+async def asked_to_leave(swarm: Swarm, stay: bool) -> None:
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -96,7 +113,13 @@ async def asked_to_leave(stay: bool) -> None:
         def read() -> None:
             # A thread, because the input may be a file; with a reader of its own, so that the end need not wait for it.
             with os.fdopen(os.dup(0)) as lines:
-                any(line.strip() == "leave" for line in lines)
+                for line in map(str.rstrip, lines):
+                    if line == "leave":
+                        break
+                    try:
+                        swarm.broadcast(line)
+                    except RtcSwarmError as error:
+                        print(f"{swarm.user_id}: {error}", file=sys.stderr)
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(asked.set)
 
@@ -124,8 +147,11 @@ async def run(options: argparse.Namespace) -> int:
             )
             return 1
         await chat.report()
-        leaving = asyncio.create_task(asked_to_leave(options.stay))
+        leaving = asyncio.create_task(asked_to_leave(swarm, options.stay))
+        telling = asyncio.create_task(chat.tell_links()) if options.tell_links else None
         await asyncio.wait({listening, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if telling:
+            telling.cancel()
         swarm.close()
         await listening
         chat.say("left")
@@ -139,6 +165,11 @@ def main() -> int:
     parser.add_argument("--room", required=True)
     parser.add_argument("--user", required=True)
     parser.add_argument("--expect", type=int, default=1, help="peers that make the room complete")
+    parser.add_argument(
+        "--tell-links",
+        action="store_true",
+        help="every second, tell the others of the links, for the page of `make demo HOLD=1`",
+    )
     parser.add_argument(
         "--stay",
         action="store_true",

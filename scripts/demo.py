@@ -62,6 +62,8 @@ class Demo:
         self.target = Path(arguments.target)
         self.build = Path(arguments.build)
         self.hold = arguments.hold
+        page = self.build / "mesh.html"
+        self.page = page if self.hold and page.exists() else None
         self.lines: queue.Queue = queue.Queue()
         self.heard: list[tuple[str, str]] = []
         self.processes: list[Process] = []
@@ -121,6 +123,8 @@ class Demo:
             "--log",
             "warn",
         ]
+        if self.page:
+            command += ["--page", self.page]
         self.start("server", command)
         self.wait_for({"server": r"listening on (wss?://\S+)"})
         line = next(line for name, line in self.heard if name == "server" and "listening on" in line)
@@ -147,6 +151,8 @@ class Demo:
             "--user",
             name,
         ]
+        if self.page:
+            options.append("--tell-links")
         return program + options + ["--expect", str(expect), "--timeout", str(int(PATIENCE))]
 
     def run(self) -> None:
@@ -210,7 +216,11 @@ class Demo:
         print("\n== The room stays open. Join with one more peer, from another terminal:\n")
         library = f"RTCSWARM_LIBRARY={self.env['RTCSWARM_LIBRARY']} PYTHONPATH={self.env['PYTHONPATH']}"
         join = self.command(url, "you", [sys.executable, str(ROOT / "examples" / "chat.py")], 3)
-        print(f"  {library} {' '.join(join)}\n\nEnd with Ctrl-C.", flush=True)
+        print(f"  {library} {' '.join(join)}\n")
+        if self.page:
+            address = f"{url.replace('ws', 'http', 1)}?token={self.token('guest')}"
+            print(f"See the mesh in a browser, as one more member of it:\n\n  {address}\n")
+        print("End with Ctrl-C.", flush=True)
         while True:
             name, line = self.lines.get()
             if line is not None:
@@ -236,7 +246,7 @@ def main() -> int:
         default=str(ROOT / "target" / "release"),
         help="where the library and the server are",
     )
-    parser.add_argument("--build", default=str(ROOT / "build"), help="where the C and C++ peers are")
+    parser.add_argument("--build", default=str(ROOT / "build"), help="where the C and C++ peers are, and the page")
     parser.add_argument(
         "--library",
         default="librtcswarm.dylib" if sys.platform == "darwin" else "librtcswarm.so",

@@ -21,4 +21,7 @@ make --no-print-directory examples >/dev/null
 "$venv/bin/python" scripts/readme_test.py
 step "Demo: with HOLD=1 it stays, and is joined by the command that it prints"
 "$venv/bin/python" scripts/hold_test.py
+step "Page: the mesh in a real Chromium, with native members"
+make --no-print-directory page
+page/test.sh
 printf '\nAll tests passed.\n'

@@ -8,9 +8,11 @@ use rtcswarm::hub::{Principal, Rooms};
 use rtcswarm::protocol::ClientMessage;
 use rtcswarm::server::{Admission, JwtAuthenticator, Knock, Refusal, Server, ServerConfig};
 use serde_json::json;
-use server_support::client::{knock, until_health};
+use server_support::client::{header, knock, until_health};
 use server_support::keys::unix_now;
-use server_support::{by_secret, get_upgrade, serve, serve_with, token, Claims, Client, KeyPair, SECRET};
+use server_support::{by_secret, get, get_upgrade, serve, serve_with, token, Claims, Client, KeyPair, SECRET};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn a_token_opens_by_header_query_and_subprotocol() {
@@ -205,4 +207,95 @@ async fn only_pages_of_allowed_origins_may_connect() {
     for origin in ["https://evil.example", "http://app.example", "https://app.example.evil", "null"] {
         assert_eq!(status(Some(origin)).await, 403, "{origin}");
     }
+}
+
+const PAGE: &str = r#"<!doctype html><style nonce="{{nonce}}"></style><script nonce="{{nonce}}">"#;
+const HTML: (&str, &str) = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+
+#[tokio::test]
+async fn the_page_opens_with_a_token_and_not_without() {
+    let server = serve(|config| config.page = Some(PAGE.into())).await;
+    let address = server.address;
+    let token = token("ada", "room");
+    let opened = get(address, &format!("/?token={token}"), &[HTML]).await;
+    assert_eq!(opened.status, 200, "{opened:?}");
+    let policy = header(&opened.head, "content-security-policy").unwrap();
+    let nonce = policy.split("script-src 'nonce-").nth(1).and_then(|rest| rest.split('\'').next()).unwrap();
+    assert!(nonce.len() >= 32 && policy.starts_with("default-src 'none'; ") && !policy.contains("unsafe"), "{policy}");
+    assert_eq!(opened.body, PAGE.replace("{{nonce}}", nonce));
+    for (name, value) in [
+        ("content-type", "text/html; charset=utf-8"),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("cache-control", "no-store"),
+    ] {
+        assert_eq!(header(&opened.head, name), Some(value));
+    }
+    let bearer = format!("Bearer {token}");
+    let again = get(address, "/", &[("authorization", &bearer)]).await;
+    assert_eq!(again.status, 200);
+    assert!(!again.body.contains(nonce), "each response has a nonce of its own");
+    assert_eq!(get(address, &format!("/elsewhere?token={token}"), &[HTML]).await.status, 400, "there is one page");
+
+    let other = Claims::new("ada", &["room"]).hs256(&[7; 32]);
+    for path in ["/", "/?token=", "/?token=x", &format!("/?token={other}")] {
+        let refused = get(address, path, &[]).await;
+        assert_eq!((refused.status, refused.json()["message"].is_string()), (401, true), "for programs: {refused:?}");
+        let refused = get(address, path, &[HTML]).await;
+        assert_eq!((refused.status, header(&refused.head, "www-authenticate")), (401, Some("Bearer")));
+        assert!(refused.body.contains("<form") && !refused.body.contains("{{"), "for people: {refused:?}");
+        assert!(header(&refused.head, "content-security-policy").unwrap().starts_with("default-src 'none'"));
+    }
+    assert_eq!(get(address, "/healthz", &[HTML]).await.json()["status"], "ok");
+    until_health(address, "nobody", |health| health["members"] == 0).await;
+}
+
+#[tokio::test]
+async fn members_come_in_beside_the_page() {
+    let server = serve(|config| config.page = Some(PAGE.into())).await;
+    assert_eq!(knock(server.address, &token("ada", "room")).await.0, 101);
+    let refused = get_upgrade(server.address, "/?token=x", &[HTML]).await;
+    assert_eq!((refused.status, refused.json()["error"].is_string()), (401, true), "an upgrade is no visit");
+    let mut client = Client::open(server.address, &format!("/?token={}", token("ada", "room")), &[HTML]).await;
+    client.init("ada", "room").await;
+    until_health(server.address, "member", |health| health["members"] == 1).await;
+}
+
+#[tokio::test]
+async fn a_head_has_no_body_and_other_methods_no_page() {
+    let server = serve(|config| config.page = Some(PAGE.into())).await;
+    let ask = |method: &'static str| async move {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let bearer = format!("Bearer {}", token("ada", "room"));
+        let request = format!("{method} / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: {bearer}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let head = ask("HEAD").await;
+    assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
+    assert!(header(&head, "content-length").unwrap().parse::<usize>().unwrap() > PAGE.len(), "{head}");
+    assert!(!ask("POST").await.contains("<!doctype"));
+}
+
+#[tokio::test]
+async fn what_a_refusal_says_is_text_on_the_door() {
+    let refuse = |_: Knock<'_>| Err(Refusal::forbidden("no", "<script>&\"</script>"));
+    let mut config = ServerConfig::new("127.0.0.1:0".parse().unwrap(), refuse);
+    config.page = Some(PAGE.into());
+    let server = Server::bind(config).await.unwrap();
+    let address = server.local_addr().unwrap();
+    tokio::spawn(server.serve());
+    let refused = get(address, "/", &[HTML]).await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.body.contains("&lt;script&gt;&amp;&quot;&lt;/script&gt;"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn without_a_page_a_visit_is_what_it_was() {
+    let server = serve(|_| {}).await;
+    let refused = get(server.address, "/", &[HTML]).await;
+    assert_eq!((refused.status, refused.json()["error"].is_string()), (401, true));
+    assert_eq!(get(server.address, &format!("/?token={}", token("ada", "room")), &[HTML]).await.status, 400);
 }

@@ -144,6 +144,7 @@ fn what_cannot_work_is_said_in_one_line() {
         (["--jwt-public-key", long.path()].join("\n"), "public key"),
         (["--listen", &taken, "--jwt-secret-file", long.path()].join("\n"), "cannot listen"),
         (with(&["--log", "a=b=c"]), "--log"),
+        (with(&["--page", "/no/page"]), "/no/page"),
         (with(&["--tls-cert", "/no/cert", "--tls-key", "/no/key"]), "/no/cert"),
     ];
     for (arguments, expected) in cases {
@@ -271,9 +272,22 @@ async fn the_environment_says_what_options_say() {
 }
 
 #[tokio::test]
+async fn it_serves_the_page_that_it_is_given() {
+    let (secret, page) = (File::new(SECRET), File::new(b"<!doctype html>mesh"));
+    let by_option = Process::start("127.0.0.1:0", &secret.0, &["--page", page.path()]);
+    let mut by_environment = command(&["--listen", "127.0.0.1:0", "--jwt-secret-file", secret.path()]);
+    let by_environment = Process::spawn(by_environment.env("RTCSWARM_PAGE", page.path()));
+    for process in [by_option, by_environment] {
+        let answer = get(process.address, &format!("/?token={}", token("ada", "room")), &[]).await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, "<!doctype html>mesh"));
+    }
+}
+
+#[tokio::test]
 async fn tokens_are_not_logged() {
     let secret = File::new(SECRET);
-    let process = Process::start("127.0.0.1:0", &secret.0, &["--log", "trace"]);
+    let page = File::new(b"<!doctype html>");
+    let process = Process::start("127.0.0.1:0", &secret.0, &["--log", "trace", "--page", page.path()]);
     let good = token("ada", "room");
     let bad = Claims::new("ada", &["room"]).hs256(b"another secret, which is long enough too");
     let mut tokens = vec![good.clone(), bad.clone()];
@@ -284,6 +298,7 @@ async fn tokens_are_not_logged() {
         let protocols = format!("rtcswarm, token.{token}");
         let bearer = format!("Bearer {token}");
         let _ = Client::try_open(process.address, &format!("/?token={token}"), &[]).await;
+        get(process.address, &format!("/?token={token}"), &[("accept", "text/html")]).await;
         let _ = Client::try_open(process.address, "/", &[("sec-websocket-protocol", &protocols)]).await;
         let _ = Client::try_open(process.address, "/", &[("authorization", &bearer)]).await;
         tokens.extend(token.split('.').skip(1).map(str::to_owned));

@@ -53,6 +53,9 @@ struct Serve {
     /// Origin that pages may come from; may be given more than once. Without any: every one, the token decides.
     #[arg(long = "allowed-origin", env = "RTCSWARM_ALLOWED_ORIGIN", value_delimiter = ',')]
     allowed_origins: Vec<String>,
+    /// HTML file for browsers that open the server's address with a token (`http://…/?token=…`), like build/mesh.html.
+    #[arg(long, env = "RTCSWARM_PAGE")]
+    page: Option<PathBuf>,
     /// Connections at once.
     #[arg(long, env = "RTCSWARM_MAX_CONNECTIONS", default_value_t = 10_000)]
     max_connections: usize,
@@ -163,6 +166,8 @@ async fn serve(serve: Serve) -> Result<(), String> {
     };
     config.max_connections = serve.max_connections;
     config.allowed_origins = serve.allowed_origins;
+    let read = |path: &PathBuf| std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()));
+    config.page = serve.page.as_ref().map(read).transpose()?;
     config.hub = HubConfig {
         members_per_room: serve.max_members,
         spares_per_member: serve.max_spares,

@@ -2,17 +2,19 @@
 //!
 //! `GET /` (or any path but `/healthz`) with a WebSocket upgrade joins; a token comes in the `Authorization` header, the query
 //! (`?token=…`) or, for browsers that would rather not have it in a URL, as a subprotocol (`rtcswarm, token.…`). Who is refused gets a status
-//! and a JSON body; who breaks a limit gets an `error` message and a close code with its name.
+//! and a JSON body; who breaks a limit gets an `error` message and a close code with its name. A `GET /` without an upgrade gets
+//! [`ServerConfig::page`], if there is one, for the same tokens.
 
 mod auth;
 mod listener;
+mod page;
 mod session;
 
 pub use auth::{Admission, Authenticator, JwtAuthenticator, Knock, Refusal, MIN_SECRET_BYTES};
 
 use crate::hub::{CloseReason, Hub, HubConfig, Output, SessionId};
 use axum::extract::{ConnectInfo, RawQuery, State, WebSocketUpgrade};
-use axum::http::{header, HeaderMap, StatusCode};
+use axum::http::{header, HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::{Extension, Json, Router};
@@ -61,6 +63,9 @@ pub struct ServerConfig {
     pub stop_timeout: Duration,
     /// Where pages may come from that connect (`https://app.example`); empty: anywhere, the token decides.
     pub allowed_origins: Vec<String>,
+    /// HTML for browsers that come with a token and no upgrade. It may load nothing, and its inline scripts and styles must have
+    /// the attribute `nonce="{{nonce}}"`. Default none.
+    pub page: Option<String>,
 }
 
 impl ServerConfig {
@@ -78,6 +83,7 @@ impl ServerConfig {
             handshake_timeout: Duration::from_secs(10),
             stop_timeout: Duration::from_secs(5),
             allowed_origins: Vec::new(),
+            page: None,
         }
     }
 }
@@ -256,8 +262,12 @@ async fn health(State(shared): State<Arc<Shared>>) -> Response {
 
 fn refuse(refusal: Refusal) -> Response {
     let body = Json(json!({ "error": refusal.code, "message": refusal.message }));
-    let mut response = (refusal.status, body).into_response();
-    if refusal.status == StatusCode::UNAUTHORIZED {
+    challenge((refusal.status, body).into_response())
+}
+
+/// RFC 9110, 15.5.2.
+fn challenge(mut response: Response) -> Response {
+    if response.status() == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
     }
     response
@@ -269,6 +279,7 @@ async fn knock(
     ConnectInfo(remote): ConnectInfo<SocketAddr>,
     Extension(counted): Extension<KeepCounted>,
     RawQuery(query): RawQuery,
+    (method, uri): (Method, Uri),
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Response {
@@ -276,6 +287,7 @@ async fn knock(
         let (code, message) = ("going-away", "the server is shutting down".into());
         return refuse(Refusal { status: StatusCode::SERVICE_UNAVAILABLE, code, message });
     }
+    let page = shared.config.page.as_deref().filter(|_| page::is_visit(&method, &uri, &headers));
     let token = find_token(&headers, query.as_deref());
     let knock = Knock { token: token.as_deref(), headers: &headers, query: query.as_deref(), remote };
     let admitted = check_origin(&shared.config.allowed_origins, &headers)
@@ -284,9 +296,13 @@ async fn knock(
         Ok(admission) => admission,
         Err(refusal) => {
             tracing::info!(%remote, code = refusal.code, "refused");
-            return refuse(refusal);
+            let door = page.and_then(|_| page::door(&refusal, &headers));
+            return door.map_or_else(|| refuse(refusal), challenge);
         }
     };
+    if let Some(html) = page {
+        return page::page(html);
+    }
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade,
         Err(rejection) => return rejection.into_response(),

@@ -1,0 +1,358 @@
+// The page in a real Chromium, with native members beside it. `node page/test.mjs --screenshot FILE` only takes its picture.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { hear, Mesh, tell } from './mesh.js';
+import { browse, PATIENCE, until, World } from './world.mjs';
+
+const MEMBERS = { ada: 'C', bo: 'C', cleo: 'C++', dan: 'Python' };
+const PHONE = { width: 375, height: 740 };
+const DESKTOP = { width: 1200, height: 720 };
+
+let browser;
+const rows = (page) =>
+  page.locator('tbody tr').evaluateAll((all) => all.map((row) => [...row.cells].map((cell) => cell.textContent)));
+const members = (page) => page.locator('[data-member]').evaluateAll((all) => all.map((one) => one.dataset.member).sort());
+const log = (page) => page.locator('#chat li').allTextContents();
+const status = (page) => page.locator('#status').innerText();
+const banner = (page) => page.locator('#banner').innerText();
+
+/** A page in a context of its own; what goes wrong in it is collected. */
+async function open(url, viewport, colorScheme = 'light', more = {}) {
+  const context = await browser.newContext({ viewport, colorScheme, ...more });
+  context.setDefaultTimeout(PATIENCE);
+  const page = await context.newPage();
+  page.wrong = [];
+  page.on('console', (message) => ['error', 'warning'].includes(message.type()) && page.wrong.push(message.text()));
+  page.on('pageerror', (error) => page.wrong.push(String(error)));
+  const { origin } = new URL(url);
+  page.on('request', (request) => [origin, 'data:'].some((from) => request.url().startsWith(from)) || page.wrong.push(request.url()));
+  await page.addInitScript(() =>
+    document.addEventListener('securitypolicyviolation', (event) => console.error(`CSP: ${event.violatedDirective}`)),
+  );
+  await page.goto(url);
+  return page;
+}
+
+/** Every pair of these has a link that is measured and, where others have it, told by both ends. */
+async function meshed(page, names, patience = PATIENCE) {
+  const pairs = names.flatMap((a, i) => names.slice(i + 1).map((b) => [a, b].sort().join(' – '))).sort();
+  const told = ([, trip]) => /^(< )?[\d.]+ ms$/.test(trip);
+  await until(`mesh of ${names.join(', ')}`, async () => {
+    // While it is loaded anew there is nothing to ask.
+    const links = await rows(page).catch((error) => (/context was destroyed/.test(error.message) ? [] : Promise.reject(error)));
+    const found = [await members(page), links.filter(told).map(([ends]) => ends).sort()];
+    return JSON.stringify(found) === JSON.stringify([[...names].sort(), pairs]);
+  }, patience).catch(async (error) => {
+    throw new Error(`${error.message}: ${JSON.stringify([await members(page), await rows(page), await banner(page)])}`);
+  });
+}
+
+/** WCAG 2: of what is seen of the text upon what is seen behind it. */
+const contrasts = (page, selectors) =>
+  page.evaluate((selectors) => {
+    const pen = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
+    const rgba = (color) => {
+      pen.clearRect(0, 0, 1, 1);
+      pen.fillStyle = color;
+      pen.fillRect(0, 0, 1, 1);
+      return [...pen.getImageData(0, 0, 1, 1).data];
+    };
+    const luminance = (color) => {
+      const shares = color.map((value) => value / 255);
+      const [r, g, b] = shares.map((share) => (share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4));
+      return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const behind = (element) => {
+      const box = element.closest('.member')?.querySelector('rect');
+      if (box) return rgba(getComputedStyle(box).fill);
+      for (let at = element; at; at = at.parentElement) {
+        const color = rgba(getComputedStyle(at).backgroundColor);
+        if (color[3] === 255) return color;
+      }
+      return rgba('Canvas');
+    };
+    return selectors.map((selector) => {
+      const [name, pseudo] = selector.split('::');
+      const element = document.querySelector(name);
+      if (!element) return [selector, 0];
+      const style = getComputedStyle(element, pseudo && `::${pseudo}`);
+      const [a, b] = [luminance(rgba(element instanceof SVGElement ? style.fill : style.color)), luminance(behind(element))];
+      return [selector, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)];
+    });
+  }, selectors);
+
+const TEXTS = [
+  ...['h1', '#room', '#status-words', 'h2', '#count', 'thead th', 'tbody th', 'tbody td', '.key'],
+  ...['#chat li.news', '#chat li.mine', '#chat li.mine b', '#chat button', '#text', '#text::placeholder', '#problem'],
+  ...['.edge-label', '.member .name', '.member .kind', '.member.me .name', '.member.me .kind'],
+];
+
+const narrow = (page) =>
+  page.evaluate(() => [document.documentElement, document.body].every(({ scrollWidth }) => scrollWidth <= innerWidth));
+
+async function room() {
+  const world = new World();
+  await world.serve();
+  fill(world);
+  return world;
+}
+
+function fill(world) {
+  world.members = Object.fromEntries(Object.entries(MEMBERS).map(([name, language]) => [name, world.native(name, language)]));
+}
+
+async function screenshot(path) {
+  const world = new World();
+  try {
+    await world.serve();
+    const page = await open(world.url('grace'), DESKTOP);
+    await until('page', () => page.locator('#alone').isVisible());
+    fill(world);
+    await meshed(page, ['grace', ...Object.keys(MEMBERS)]);
+    // The first round trips are those of processes that are starting.
+    const slow = ([, trip]) => parseFloat(trip.replace('< ', '')) > 5;
+    await until('quiet', async () => !(await rows(page)).some(slow), 2 * PATIENCE);
+    for (const text of ['Good morning, all of you', 'Who is on the train?']) {
+      await page.fill('#text', text);
+      await page.keyboard.press('Enter');
+    }
+    await world.members.dan.heard(/Who is on the train/);
+    world.members.cleo.say('I am. The link holds.');
+    await until('answer', async () => (await log(page)).some((line) => line.includes('The link holds')));
+    await page.evaluate(() => document.activeElement.blur());
+    // Between two words of everybody, when the dots are on their way.
+    await until('dots', () => page.evaluate(() => document.querySelectorAll('circle.message').length >= 6));
+    await page.screenshot({ path });
+  } finally {
+    await world.close();
+  }
+}
+
+const wanted = process.argv.indexOf('--screenshot');
+if (wanted > 0) {
+  browser = await browse();
+  await screenshot(process.argv[wanted + 1]).finally(() => browser.close());
+} else {
+  before(async () => (browser = await browse()));
+  after(() => browser.close());
+
+  for (const [device, viewport] of Object.entries({ phone: PHONE, desktop: DESKTOP })) {
+    for (const scheme of ['light', 'dark']) {
+      test(`${device}, ${scheme}: the mesh is seen, by eye and by text, and talked in by keyboard`, async (t) => {
+        const world = await room();
+        t.after(() => world.close());
+        const page = await open(world.url('grace'), viewport, scheme);
+        await meshed(page, ['grace', ...Object.keys(MEMBERS)]);
+        assert.equal(await status(page), 'Connected as grace');
+        assert.equal(await page.locator('#count').innerText(), '10 between 5 members');
+        assert.ok(!page.url().includes('token'), 'the token is not left in the address');
+        for (const [name, language] of Object.entries(MEMBERS)) {
+          await world.members[name].heard(/open grace/);
+          assert.equal(await page.locator(`[data-member="${name}"] .kind`).textContent(), language);
+        }
+        await until('links told by both ends', async () => (await page.locator('.edge:not(.one-sided)').count()) === 10);
+
+        // By keyboard alone, from the top of the page.
+        await page.evaluate(() => document.activeElement.blur());
+        const reached = async () => page.evaluate(() => document.activeElement.id);
+        for (let presses = 0; (await reached()) !== 'text'; presses++) {
+          assert.ok(presses < 6, 'Tab comes to the chat line');
+          await page.keyboard.press('Tab');
+          const outline = await page.evaluate(() => {
+            const { outlineStyle, outlineWidth } = getComputedStyle(document.activeElement);
+            return outlineStyle === 'none' ? 0 : parseFloat(outlineWidth);
+          });
+          assert.ok(outline >= 2, `the focus is seen on ${await page.evaluate(() => document.activeElement.outerHTML.slice(0, 80))}`);
+        }
+        await page.keyboard.type('good morning');
+        await page.keyboard.press('Enter');
+        for (const member of Object.values(world.members)) await member.heard(/text from grace: good morning$/);
+        world.members.bo.say('and to you <b>');
+        await until('answer', async () => (await log(page)).includes('boand to you <b>'));
+        await page.keyboard.type('@fast/{"type":"close"}');
+        await page.keyboard.press('Enter');
+        assert.match(await page.locator('#problem').innerText(), /@fast/);
+
+        assert.ok(await narrow(page), 'it is no wider than the screen');
+        for (const [selector, contrast] of await contrasts(page, TEXTS)) {
+          assert.ok(contrast >= 4.5, `${selector} has a contrast of ${contrast.toFixed(2)}`);
+        }
+
+        world.members.bo.say('leave');
+        await meshed(page, ['grace', 'ada', 'cleo', 'dan']);
+        assert.ok((await log(page)).includes('bo left'));
+        assert.deepEqual(page.wrong, []);
+        await page.context().close();
+        for (const name of ['ada', 'cleo', 'dan']) await world.members[name].heard(/closed grace/);
+      });
+    }
+  }
+
+  test('the address that the demo prints opens the page beside its members', async (t) => {
+    const world = new World();
+    t.after(() => world.close());
+    const demo = world.demo();
+    const url = (await demo.heard(/^ +http:.*token=/)).trim();
+    const page = await open(url, DESKTOP);
+    await meshed(page, ['ada', 'cleo', 'dan', 'guest']);
+    await demo.heard(/open guest/);
+    assert.deepEqual(page.wrong, []);
+    await demo.kill('SIGINT');
+    assert.equal(demo.child.exitCode, 0, demo.lines.join('\n'));
+    await until('word of its end', async () => /server is away/.test(await banner(page)));
+  });
+
+  test('who comes, goes, or falls silent is seen, whatever its name', async (t) => {
+    const world = new World();
+    t.after(() => world.close());
+    await world.serve();
+    const page = await open(world.url('grace'), PHONE);
+    await until('nobody', () => page.locator('#alone').isVisible());
+    assert.ok(await narrow(page));
+    world.native('ada', 'C');
+    await meshed(page, ['ada', 'grace']);
+    assert.ok(await page.locator('#alone').isHidden());
+    world.native('bo', 'Python', '--expect', '2');
+    await meshed(page, ['ada', 'bo', 'grace']);
+    // A name as long as they may be, which says it is HTML.
+    const name = `<img src=x onerror=alert(1)>${'m'.repeat(200)}`;
+    const vandal = world.native(name, 'C++');
+    await until('the long name', async () => (await members(page)).includes(name));
+    await until('its links', async () => (await rows(page)).length === 6);
+    assert.ok(await narrow(page), 'a long name makes it no wider');
+    assert.equal(await page.locator('img').count(), 0);
+    // Killed, it says no word: our link to it does not answer, those of the others are told by one end, and then it is gone.
+    await vandal.kill();
+    await until('silence', async () => (await page.locator('.edge.silent').count()) === 1);
+    await until('one side', async () => (await page.locator('.edge.one-sided').count()) === 2);
+    await until('notes', async () => {
+      const notes = await page.locator('.note').allTextContents();
+      return notes.filter((note) => /told by one end/.test(note)).length === 2;
+    });
+    await meshed(page, ['ada', 'bo', 'grace'], 2 * PATIENCE);
+    assert.deepEqual(page.wrong, []);
+  });
+
+  test('a server that goes away is said, and so is its return; who is connected stays so', async (t) => {
+    const world = await room();
+    t.after(() => world.close());
+    const page = await open(world.url('grace'), PHONE);
+    const everybody = ['grace', ...Object.keys(MEMBERS)];
+    await meshed(page, everybody);
+    assert.deepEqual(page.wrong, []);
+    await world.server.kill();
+    await until('word of it', async () => /server is away/.test(await banner(page)));
+    assert.equal(await status(page), 'Server away');
+    for (const [selector, contrast] of await contrasts(page, ['#banner strong', '#banner-words', '#banner-button'])) {
+      assert.ok(contrast >= 4.5, `${selector} has a contrast of ${contrast.toFixed(2)}`);
+    }
+    assert.ok(await narrow(page));
+    await page.fill('#text', 'are you there?');
+    await page.keyboard.press('Enter');
+    for (const member of Object.values(world.members)) await member.heard(/text from grace: are you there/);
+    await meshed(page, everybody);
+
+    await world.serve();
+    await until('word of its return', async () => /server is back/.test(await banner(page)));
+    assert.equal(await status(page), 'Connected as grace');
+    await until('the end of that word', () => page.locator('#banner').isHidden());
+    // The newcomer meets everybody, the page too; nobody else was connected anew.
+    world.native('eve', 'C', '--expect', '5');
+    await meshed(page, [...everybody, 'eve']);
+    assert.deepEqual((await log(page)).filter((line) => line.endsWith(' left')), []);
+    for (const member of Object.values(world.members)) {
+      assert.equal(member.lines.filter((line) => line.includes('open grace')).length, 1, member.lines.join('\n'));
+    }
+    // The browser itself complains of a server that it does not reach, and nothing else is wrong.
+    assert.deepEqual(page.wrong.filter((line) => !/ERR_CONNECTION|WebSocket connection to/.test(line)), []);
+
+    // One with another secret does not take our token.
+    await world.server.kill('SIGTERM');
+    world.changeSecret();
+    await world.serve();
+    await until('refusal', async () => /lets us in no more/.test(await banner(page)));
+    assert.equal(await status(page), 'Not connected');
+  });
+
+  test('a second tab of the same member takes its place, and the first says so and can take it back', async (t) => {
+    const world = await room();
+    t.after(() => world.close());
+    const everybody = ['grace', ...Object.keys(MEMBERS)];
+    const [url, first] = [world.url('grace'), await open(world.url('grace'), DESKTOP)];
+    await meshed(first, everybody);
+    const second = await open(url, DESKTOP);
+    await meshed(second, everybody);
+    await until('word of it', async () => /Opened elsewhere/.test(await banner(first)));
+    assert.deepEqual(await members(first), ['grace']);
+    await first.getByRole('button', { name: 'Take it back here' }).press('Enter');
+    await meshed(first, everybody);
+    await until('word of it there', async () => /Opened elsewhere/.test(await banner(second)));
+    assert.deepEqual([first.wrong, second.wrong], [[], []]);
+  });
+
+  test('it opens with a token only, takes one by hand, and lives through a reload', async (t) => {
+    const world = new World();
+    t.after(() => world.close());
+    await world.serve();
+    world.native('ada', 'C', '--stay');
+    const page = await open(world.address.href, PHONE);
+    assert.equal(page.wrong.splice(0).length, 1, 'Chromium says that there was a 401');
+    assert.ok(await narrow(page));
+    await page.getByLabel('Token').fill('nonsense');
+    await page.keyboard.press('Enter');
+    await until('why not', async () => /token/i.test(await page.locator('main p').innerText()));
+    page.wrong.length = 0;
+    await page.getByLabel('Token').fill(world.token('grace'));
+    await page.keyboard.press('Enter');
+    await meshed(page, ['ada', 'grace']);
+    await page.reload();
+    await meshed(page, ['ada', 'grace']);
+    assert.equal(page.wrong.filter((line) => !/401/.test(line)).length, 0, page.wrong.join('\n'));
+    assert.ok(!page.url().includes('token'));
+  });
+
+  test('a token that runs out is said', async (t) => {
+    const world = new World();
+    t.after(() => world.close());
+    await world.serve();
+    const page = await open(world.url('grace', '--ttl', '1s'), PHONE);
+    await until('end of the token', async () => /The token is over/.test(await banner(page)));
+    assert.deepEqual(page.wrong, []);
+  });
+
+  test('what others tell is bounded, and what makes no sense is left out', () => {
+    const senseless = ['bo\tsoon\tdirect\t1\t1', '\t1\tdirect\t1\t1', `${'m'.repeat(257)}\t1\tdirect\t1\t1`, 'cleo', ''];
+    const lines = ['ada\t310\tdirect\t10\t20', ...senseless];
+    const word = hear(['links\tC', ...lines].join('\n'));
+    assert.deepEqual([word.kind, [...word.links.keys()]], ['C', ['ada']]);
+    for (const other of ['links', 'hello', '', new ArrayBuffer(8)]) assert.equal(hear(other), null);
+    const mesh = new Mesh('me', 'browser');
+    for (let i = 0; i < 100; i++) {
+      mesh.add(`peer ${i}`);
+      const many = Array.from({ length: 5000 }, (_, j) => `${i} ${j}\t1\tdirect\t1\t1`);
+      mesh.take(`peer ${i}`, hear(['links\tC', ...many].join('\n')));
+    }
+    const { members, links } = mesh.view();
+    assert.ok(members.length <= 128 && links.length <= 1024, `${members.length} members, ${links.length} links`);
+    const link = { to: 'ada', us: -1, way: 'relayed', sent: 1, received: 2 };
+    assert.deepEqual(hear(tell('C', new Map([['ada', link]]))), { kind: 'C', links: new Map([['ada', link]]) });
+  });
+
+  test('who wants no motion gets none', async (t) => {
+    const world = new World();
+    t.after(() => world.close());
+    await world.serve();
+    const page = await open(world.url('grace'), DESKTOP, 'dark', { reducedMotion: 'reduce' });
+    await page.evaluate(() => {
+      window.dots = 0;
+      new MutationObserver((changes) => {
+        for (const { addedNodes } of changes) window.dots += [...addedNodes].filter((node) => node.nodeName === 'circle').length;
+      }).observe(document.querySelector('svg'), { childList: true, subtree: true });
+    });
+    world.native('ada', 'C');
+    await meshed(page, ['ada', 'grace']);
+    assert.equal(await page.evaluate(() => window.dots), 0);
+    await page.emulateMedia({ reducedMotion: 'no-preference' });
+    await until('dots', () => page.evaluate(() => window.dots > 0));
+  });
+}
