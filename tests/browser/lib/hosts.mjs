@@ -20,11 +20,25 @@ export const TARGET = path.resolve(ROOT, process.env.RTCSWARM_TARGET ?? 'target/
 /** Generous: the machine may be busy. A condition that is met ends the wait. */
 export const PATIENCE = 60_000
 
+/** For what no event tells: asks until it is so. */
+export async function eventually(what, condition, patience = PATIENCE) {
+  const end = Date.now() + patience
+  for (;;) {
+    const value = condition()
+    if (value) return value
+    if (Date.now() > end) throw new Error(`it did not come to: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}
+
+let sessions = 0
+
 /** One member of a room: what it was told to do, and all that it heard. */
 export class Member {
   constructor(host, user) {
     this.host = host
     this.user = user
+    this.session = sessions++
     this.native = host.kind === 'native'
     this.events = []
     this.waiters = new Set()
@@ -131,16 +145,22 @@ class Host {
 
   hear(event) {
     if (event.type === 'exception') return this.complaints.push(event.message)
-    // A native member's error event is no complaint of the original's: the test that provokes one looks for it.
     if (event.type === 'error') this.complaints.push(`${event.member}: ${event.message}`)
-    this.members.get(event.member)?.hear(event)
+    this.tell(event)
+  }
+
+  /** What an earlier member of that name still has to say is for nobody. */
+  tell(event) {
+    const member = this.members.get(event.member)
+    if (member?.session === event.session) member.hear(event)
   }
 
   /** Joins a room as `user` and answers when it is on its way. */
   async join(server, user, room, options = {}) {
     const member = new Member(this, user)
     this.members.set(user, member)
-    await member.call('join', this.options(await server.entry(user), room, options))
+    const { session } = member
+    await member.call('join', { session, ...this.options(await server.entry(user), room, options) })
     return member
   }
 
@@ -149,11 +169,16 @@ class Host {
     this.members.clear()
   }
 
-  /** Nothing went wrong since the last time this was asked, but for what matches `but`. */
-  assertNoComplaints(but) {
-    const complaints = this.complaints.splice(0)
-    assert.deepEqual(but ? complaints.filter((text) => !but.test(text)) : complaints, [])
-    if (but) assert.ok(complaints.length > 0, `nothing matched ${but}`)
+  /** Until the members have left, complaints like this are what a test is about: there must be one, and more may be. */
+  provoke(complaint) {
+    this.provoked = complaint
+  }
+
+  assertNoComplaints() {
+    const [complaints, { provoked }] = [this.complaints.splice(0), this]
+    this.provoked = undefined
+    if (provoked) assert.ok(complaints.some((text) => provoked.test(text)), `nothing matched ${provoked}`)
+    assert.deepEqual(complaints.filter((text) => !provoked?.test(text)), [])
   }
 }
 
@@ -280,9 +305,10 @@ export class NativeProcess extends ProcessHost {
     return { ...entry, room, ...options }
   }
 
+  /** An error event of a native member's is no complaint of the original's. */
   hear(event) {
-    if (event.type === 'error') return this.members.get(event.member)?.hear(event)
-    super.hear(event)
+    if (event.type === 'error') this.tell(event)
+    else super.hear(event)
   }
 
   write(message) {

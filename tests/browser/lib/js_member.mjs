@@ -11,11 +11,11 @@ class JsMember {
     this.byUser = new Map()
     this.pings = []
     this.hashing = Promise.resolve()
-    this.emit = (type, fields) => emit({ member: user, type, at: now(), ...fields })
+    this.emit = (type, fields) => emit({ member: user, session: this.session, type, at: now(), ...fields })
   }
 
-  async join({ url, room, peerBuffer, maxPeers, greeting, echo, holdCandidates, closeAtOnce }) {
-    this.holdCandidates = holdCandidates
+  async join({ session, url, room, peerBuffer, maxPeers, greeting, echo, closeAtOnce }) {
+    this.session = session
     const socket = await this.connect(url)
     const config = { userId: this.user, roomId: room, rtcConfig: { iceServers: [] } }
     if (peerBuffer !== undefined) config.peerBuffer = peerBuffer
@@ -68,7 +68,6 @@ class JsMember {
   }
 
   say(signal) {
-    if (this.holdCandidates && signal.type === 'candidate') return
     if (this.socket?.readyState === 1) this.socket.send(JSON.stringify(signal))
   }
 

@@ -38,12 +38,13 @@ class Member:
         self.pinging = False
 
     def emit(self, type: str, **fields) -> None:
-        tell({"member": self.user, "type": type, "at": time.time() * 1000, **fields})
+        tell({"member": self.user, "session": self.session, "type": type, "at": time.time() * 1000, **fields})
 
-    async def join(self, url: str, room: str, token=None, echo=False, greeting=None, carried=False, close_at_once=False, **options):
-        self.echo, self.greeting = echo, greeting
-        where = {} if carried else {"signaling": url, "token": token}
-        self.swarm = Swarm(room, self.user, **where, **options)
+    async def join(
+        self, session: int, url: str, room: str, token: str, echo=False, greeting=None, close_at_once=False, **options
+    ) -> None:
+        self.session, self.echo, self.greeting = session, echo, greeting
+        self.swarm = Swarm(room, self.user, signaling=url, token=token, **options)
         self.swarm.start()
         if close_at_once:
             self.swarm.close()

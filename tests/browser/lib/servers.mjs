@@ -236,6 +236,11 @@ export class ReferenceServer {
     this.member(room, user).socket.terminate()
   }
 
+  /** The server was restarted, as far as this member is concerned: nobody is told that it left. */
+  forget(room, user) {
+    this.rooms.get(room).delete(user)
+  }
+
   async stop() {
     for (const socket of this.sockets.clients) socket.terminate()
     this.sockets.close()
