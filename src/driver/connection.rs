@@ -440,7 +440,8 @@ impl Connection {
             if core.gone || !core.link.wants_pacing() {
                 datagrams = core.pacer.release(datagrams);
             } else if !(datagrams.is_empty() && core.pacer.is_empty()) {
-                let (passed, again) = core.pacer.pass(now, &mut shared.pace(), datagrams);
+                let progress = core.link.progress();
+                let (passed, again) = core.pacer.pass(now, &mut shared.pace(), &progress, datagrams);
                 datagrams = passed;
                 deadline = [deadline, again].into_iter().flatten().min();
             }

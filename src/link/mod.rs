@@ -33,7 +33,7 @@ use webrtc::sansio::Protocol;
 use webrtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
 
 pub use channels::{ChannelId, ChannelOptions, Reliability, SendError};
-pub use stats::ConnectionStats;
+pub use stats::{ConnectionStats, Progress};
 
 /// STUN datagrams that came before the remote description and are replayed after it.
 const MAX_EARLY: usize = 16;
@@ -620,6 +620,12 @@ impl Link {
         self.ended = true;
         // It ends either way.
         let _ = self.engine.close();
+    }
+
+    /// How much of what was sent has arrived.
+    pub fn progress(&mut self) -> Progress {
+        let outstanding = self.buffered_in_all();
+        self.messages.progress(outstanding)
     }
 
     pub fn stats(&mut self) -> ConnectionStats {

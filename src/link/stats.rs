@@ -35,7 +35,18 @@ pub(super) struct Counters {
     bytes_received: u64,
 }
 
+/// What was accepted for sending since the beginning, and what of it is not acknowledged.
+pub struct Progress {
+    pub bytes: u64,
+    pub messages: u64,
+    pub outstanding: usize,
+}
+
 impl Counters {
+    pub fn progress(&self, outstanding: usize) -> Progress {
+        Progress { bytes: self.bytes_sent, messages: self.messages_sent, outstanding }
+    }
+
     pub fn sent(&mut self, bytes: usize) {
         self.messages_sent += 1;
         self.bytes_sent += bytes as u64;
