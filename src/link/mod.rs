@@ -35,6 +35,9 @@ use webrtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
 pub use channels::{ChannelId, ChannelOptions, Reliability, SendError};
 pub use stats::{ConnectionStats, Progress};
 
+/// DTLS records that came before there was a path to answer on.
+const MAX_EARLY_DTLS: usize = 4;
+
 /// STUN datagrams that came before the remote description and are replayed after it.
 const MAX_EARLY: usize = 16;
 /// Remote candidates of one link.
@@ -121,10 +124,13 @@ pub(crate) struct Link {
     local_max_message_size: usize,
     /// Datagrams and candidates that came too early for the engine.
     early: Vec<(SocketAddr, SocketAddr, BytesMut)>,
+    early_dtls: Vec<(SocketAddr, SocketAddr, BytesMut)>,
     early_candidates: Vec<String>,
     candidates: usize,
     open: bool,
     connected: bool,
+    /// ICE had a pair to send on, once.
+    path_found: bool,
     ended: bool,
     /// A check of ours has succeeded: the engine may nominate.
     nominate: bool,
@@ -195,10 +201,12 @@ impl Link {
             remote_max_message_size: 0,
             local_max_message_size: config.max_message_size,
             early: Vec::new(),
+            early_dtls: Vec::new(),
             early_candidates: Vec::new(),
             candidates: 0,
             open: false,
             connected: false,
+            path_found: false,
             ended: false,
             nominate: false,
             active: now,
@@ -329,6 +337,15 @@ impl Link {
             }
             return;
         }
+        // A browser that is answered begins DTLS at once. The engine would take its hello and lose the answer, for which it has
+        // no pair yet; and the browser repeats the hello after twice the round trip that it measured, which is however long
+        // its first checks waited for the signaling.
+        if !self.path_found && stun::is_dtls(&data) {
+            if self.early_dtls.len() < MAX_EARLY_DTLS {
+                self.early_dtls.push((local, remote, data));
+            }
+            return;
+        }
         self.feed(now, local, remote, data);
     }
 
@@ -386,6 +403,11 @@ impl Link {
                 // The engine stops at the first of its layers that fails: the rest would never be served again.
                 self.end(LinkEnd::Error(error.to_string()), output);
                 break;
+            }
+            if self.path_found {
+                for (local, remote, data) in std::mem::take(&mut self.early_dtls) {
+                    self.feed(now, local, remote, data);
+                }
             }
         }
         let engine = &mut self.engine;
@@ -482,6 +504,7 @@ impl Link {
                     _ => return,
                 };
                 self.active = now;
+                self.path_found |= connected;
                 if connected != self.connected {
                     self.connected = connected;
                     if self.open {

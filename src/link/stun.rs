@@ -23,6 +23,11 @@ pub(crate) fn is_stun(datagram: &[u8]) -> bool {
     datagram.len() >= HEADER && datagram[0] < 4 && datagram[4..8] == MAGIC_COOKIE
 }
 
+/// What is not STUN and begins as a DTLS record does (RFC 7983).
+pub(crate) fn is_dtls(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| (20..64).contains(first))
+}
+
 pub(crate) fn is_binding_request(datagram: &[u8]) -> bool {
     is_stun(datagram) && datagram[..2] == [0x00, 0x01]
 }
