@@ -49,8 +49,8 @@ test: lint
 lint: $(VENV)/ready
 	$(CARGO) fmt --check
 	$(CARGO) clippy --quiet --all-targets -- -D warnings
-	$(VENV)/bin/ruff check --quiet bindings/python examples scripts
-	$(VENV)/bin/ruff format --quiet --check bindings/python examples scripts
+	$(VENV)/bin/ruff check --quiet bindings/python examples scripts tests/browser/lib
+	$(VENV)/bin/ruff format --quiet --check bindings/python examples scripts tests/browser/lib
 
 $(VENV)/ready: bindings/python/requirements-test.txt
 	@$(call need,$(PYTHON),install Python 3.9 or newer)

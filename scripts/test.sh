@@ -16,6 +16,8 @@ tests/c/run.sh
 step "Python: types, the package, its wheel"
 (cd bindings/python && "../../$venv/bin/mypy")
 PYTHONPATH=bindings/python "$venv/bin/python" -m pytest -q bindings/python/tests
+step "Browser: the JS original in Chromium and in Node, in one room with native peers"
+tests/browser/run.sh
 step "README: its examples as they stand there"
 make --no-print-directory examples >/dev/null
 "$venv/bin/python" scripts/readme_test.py

@@ -1,4 +1,4 @@
-"""Native members, driven by JSON lines: commands on stdin, answers and events on stdout. Content is told by its digest."""
+"""Native members, driven by JSON lines: commands on stdin, answers and events on stdout. Content is told by digests."""
 
 from __future__ import annotations
 

@@ -266,11 +266,12 @@ export class Proxy {
   carry(socket, request) {
     const headers = request.headers.authorization ? { authorization: request.headers.authorization } : {}
     const upstream = new WebSocket(new URL(request.url, this.server.url), { headers })
-    const pair = { socket, upstream, user: undefined }
+    const pair = { socket, upstream, user: undefined, carried: 0 }
     this.pairs.add(pair)
     const early = []
-    const up = (text) => (upstream.readyState === WebSocket.CONNECTING ? early.push(text) : upstream.send(text))
-    upstream.on('open', () => early.splice(0).forEach((text) => upstream.send(text)))
+    const send = (text) => upstream.send(text, () => pair.carried++)
+    const up = (text) => (upstream.readyState === WebSocket.CONNECTING ? early.push(text) : send(text))
+    upstream.on('open', () => early.splice(0).forEach(send))
     socket.on('message', (data) => {
       const message = JSON.parse(data)
       pair.user ??= message.userId
@@ -287,6 +288,11 @@ export class Proxy {
     })
     upstream.on('close', (code, reason) => this.later(() => socket.close(code >= 1000 && code !== 1005 && code !== 1006 ? code : 1000, reason)))
     for (const end of [socket, upstream]) end.on('error', () => {})
+  }
+
+  /** How many messages of a member the server was given. */
+  carried(user) {
+    return Array.from(this.pairs).findLast((pair) => pair.user === user)?.carried ?? 0
   }
 
   record(way, user, message) {
