@@ -1,6 +1,10 @@
 // Fresh connections whose first message leaves in the very `open` handler, and large messages back and forth.
 //
 // CONNECTIONS says how many are made (60); 500 is the figure that was checked.
+//
+// Chromium itself loses one in a hundred or so: `send` in the open handler of the tab that answered, between two tabs too, and
+// its own count of messages sent then stays at 0 until the next message. Those are told and not held against anybody. Whatever
+// left a browser arrives, and whatever a native peer sends.
 
 import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
@@ -10,12 +14,13 @@ import { OurServer } from './lib/servers.mjs'
 
 const CONNECTIONS = Number(process.env.CONNECTIONS ?? 60)
 
-let world, server, tab, native
+let world, server, tab, otherTab, native
 
 before(async () => {
   world = await World.open()
   server = await OurServer.open()
   tab = await world.tab()
+  otherTab = await world.tab()
   native = await world.native()
 })
 
@@ -26,35 +31,52 @@ after(async () => {
   await server.stop()
 })
 
-/** Both greet in their open handler. What is lost is told with the browser's own count of what it sent and got. */
+/** Both greet in their open handler. Gives those whose greeting never left the browser, by its own count; fails for any other. */
 async function greet(room, hosts) {
   const members = []
   for (const [index, host] of hosts.entries()) {
     members.push(await host.join(server, `${host.kind}-${index}`, room, { greeting: `hello from ${index}` }))
   }
-  const losses = []
+  const unsent = []
   for (const [to, from] of [members, [...members].reverse()]) {
     await to.untilEvent('open', from.user)
-    const lost = await to.until('a greeting', () => to.of('data').length > 0, 10_000).then(() => false, () => true)
+    await from.untilEvent('open', to.user)
+    const lost = await to.until('a greeting', () => to.of('data').length > 0, 5000).then(() => false, () => true)
     if (!lost) continue
-    const counters = await Promise.all(members.map(async (member) => {
-      const [open] = member.of('open')
-      return { user: member.user, ...(await member.call('counters', { to: open.user })) }
-    }))
-    losses.push(`${room}: ${from.user} to ${to.user}; ${JSON.stringify(counters)}`)
+    const [there, here] = await Promise.all([[to, from], [from, to]].map(([at, of]) => at.call('counters', { to: of.user })))
+    const what = `${room}: ${from.user} to ${to.user}, sent ${here.sent}, received ${there.received}`
+    assert.ok(!from.native && here.sent === 0, what)
+    // It was this one message only.
+    await from.sendText(to.user, 'the next')
+    await to.until('the next message', () => to.of('data').length > 0)
+    unsent.push(what)
   }
-  for (const member of members) await member.leave()
-  return losses
+  await Promise.all(members.map((member) => member.leave()))
+  return unsent
 }
+
+/** A tab keeps closed connections until it collects garbage, and may have 500. */
+const TABS_LIFE = 40
 
 for (const [name, hosts] of [
   ['a native peer joins a tab', () => [tab, native]],
   ['a tab joins a native peer', () => [native, tab]],
+  ['control: a tab joins a tab', () => [otherTab, tab]],
 ]) {
-  test(`no first message is lost: ${name}, ${CONNECTIONS / 2} times`, async () => {
-    const losses = []
-    for (let i = 0; i < CONNECTIONS / 2; i++) losses.push(...(await greet(`${name} ${i}`, hosts())))
-    assert.deepEqual(losses, [])
+  const count = Math.round(CONNECTIONS / 2)
+  test(`no first message is lost on the way: ${name}, ${count} times`, async (t) => {
+    const unsent = []
+    for (let i = 0; i < count; i++) {
+      if (i % TABS_LIFE === 0) {
+        await world.settle()
+        await Promise.all([tab, otherTab].map((old) => world.discard(old)))
+        tab = await world.tab()
+        otherTab = await world.tab()
+      }
+      unsent.push(...(await greet(`${name} ${i}`, hosts())))
+    }
+    t.diagnostic(`never left the browser: ${unsent.length} of ${count}${unsent.map((what) => `; ${what}`).join('')}`)
+    assert.ok(unsent.length <= Math.max(2, count / 25), 'more than the browser ever lost by itself')
   })
 }
 
