@@ -30,7 +30,8 @@
  *
  * Threads. Every function may be called from any thread at any time, also inside callbacks, unless it says otherwise; a
  * config is for one thread at a time. No lock of the library is held while a callback runs. The library runs threads of
- * its own, shared by all swarms of the process, as long as there is a swarm.
+ * its own, shared by all swarms of the process, as long as there is a swarm. A thread that waits in rtcswarm_next_event may do their
+ * work meanwhile, for its own swarm.
  *
  * Ownership. What a function named ..._new or one with an `out` gives is yours, to be freed by the function that it names. What an event
  * points to belongs to the event. What you pass is copied before the call returns. Strings are UTF-8: NUL-terminated where
