@@ -252,6 +252,8 @@ def main() -> int:
         default="librtcswarm.dylib" if sys.platform == "darwin" else "librtcswarm.so",
     )
     parser.add_argument("--hold", action="store_true", help="stay, and say how to join")
+    # A shell starts what runs in its background with Ctrl-C ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as folder:
         demo = Demo(parser.parse_args(), Path(folder))
         try:
