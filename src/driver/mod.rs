@@ -1,7 +1,7 @@
 //! The outermost loop under a swarm: one UDP socket per address family, all links of a swarm behind it, their timers.
 //!
 //! A [`Connection`] is a [`crate::link`] behind its own mutex with its place in the routing table. Messages go
-//! caller → [`Connection::send`] → wire on the caller's own thread when the link is idle, and wire → driver's task →
+//! caller → [`Connection::send`] → wire on the caller's own thread when little is on its way, and wire → driver's task →
 //! [`Handler::messages`] on the way in; while a thread of the application's waits for messages that come one after the other, it
 //! reads them itself ([`Driver::lead`]). No hop through the swarm's brain. The handler is called with no lock held.
 
