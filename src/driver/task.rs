@@ -2,7 +2,7 @@
 
 use super::connection::Connection;
 use super::gather::{bind, usable_servers, Gathering, News};
-use super::lead::Lead;
+use super::lead::{Briskness, Lead};
 use super::pacer::SharedPace;
 use super::table::{Key, Table, Timers};
 use super::{DriverConfig, DriverError, DriverStats, Handler};
@@ -39,6 +39,7 @@ pub(super) struct Shared {
     pace: Mutex<SharedPace>,
     wake: Notify,
     lead: Lead,
+    briskness: Briskness,
     gathering: Mutex<Gathering>,
     /// Whether there is an allocation that a datagram might have to go through, or come from.
     has_servers: bool,
@@ -78,6 +79,7 @@ impl Driver {
             pace: Mutex::default(),
             wake: Notify::new(),
             lead: Lead::default(),
+            briskness: Briskness::default(),
             gathering: Mutex::new(gathering),
             has_servers: !servers.is_empty(),
             reflexive: Mutex::default(),
@@ -465,16 +467,13 @@ impl Shared {
         let descriptors = sockets.iter().map(|socket| socket.descriptor()).chain([bell]);
         let mut polled: Vec<libc::pollfd> =
             descriptors.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect();
-        // Up: a wait that ends too soon would be begun again, and again.
-        let millis = i32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
-        // SAFETY: as many valid entries as it says.
-        let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, millis) };
-        if ready > 0 {
+        let ready = self.briskness.wait(&mut polled, wait);
+        if ready {
             for (socket, _) in sockets.iter().zip(&polled).filter(|(_, polled)| polled.revents != 0) {
                 self.receive(socket, None);
             }
         }
-        ready == 0
+        !ready
     }
 
     fn route(

@@ -429,7 +429,8 @@ impl Link {
     }
 
     fn read(&mut self, now: Instant, output: &mut Output) {
-        while let Some(message) = self.engine.poll_read() {
+        // What is there already, and only then what `poll_read` finds: it asks every layer of the engine each time.
+        while let Some(message) = self.engine.poll_data_read().or_else(|| self.engine.poll_read()) {
             if let RTCMessage::DataChannelMessage(id, message) = message.message {
                 self.active = now;
                 if message.is_string && self.native {
