@@ -1,5 +1,6 @@
 //! One link of a swarm, with its lock, its timer and its place in the table.
 
+use super::outbox::{Admitted, Outbox};
 use super::pacer::Pacer;
 use super::table::Key;
 use super::task::Shared;
@@ -30,6 +31,10 @@ pub struct Connection {
     /// The owner has closed it.
     closed: AtomicBool,
     core: Mutex<Core>,
+    /// Locked after `core`, where both are.
+    outbox: Mutex<Outbox>,
+    /// Locked after `core`, and held until the datagrams that were made under it are with the kernel: they leave in order.
+    wire: Mutex<()>,
     deliveries: Mutex<Deliveries>,
 }
 
@@ -108,7 +113,9 @@ impl Deliveries {
 }
 
 /// What a call on the link gives back, and what is to be done after the lock is gone.
-struct Pumped {
+struct Pumped<'a> {
+    /// Taken under the lock of the link.
+    wire: MutexGuard<'a, ()>,
     datagrams: Vec<Datagram>,
     native: bool,
     remove: Option<(Option<String>, Vec<SocketAddr>)>,
@@ -141,6 +148,8 @@ impl Connection {
             paused: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             core: Mutex::new(core),
+            outbox: Mutex::new(Outbox::new(shared.bounds)),
+            wire: Mutex::default(),
             deliveries: Mutex::default(),
         })
     }
@@ -173,6 +182,14 @@ impl Connection {
 
     fn core(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wire(&self) -> MutexGuard<'_, ()> {
+        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn deliveries(&self) -> MutexGuard<'_, Deliveries> {
@@ -290,8 +307,8 @@ impl Connection {
         self.with(Instant::now(), |link| link.close_channel(channel)).unwrap_or(false)
     }
 
-    /// Queues one message whole, or nothing. Sends on this thread when little is on its way; a busy link is left to the driver's task, which
-    /// bundles small messages. The limit is for the application; `urgent` (control messages) may pass it.
+    /// Queues one message whole, or nothing. Sends on this thread when little is on its way; what a busy link is to send is left to
+    /// the driver's task, which bundles small messages. The limit is for the application; `urgent` (control messages) may pass it.
     pub fn send(
         self: &Arc<Self>,
         channel: ChannelId,
@@ -299,15 +316,28 @@ impl Connection {
         data: &[u8],
         urgent: bool,
     ) -> Result<(), SendError> {
+        let mut admitted = urgent;
+        if channel == ChannelId::FAST && !urgent {
+            let admission = self.outbox().admit(is_text, data)?;
+            if let Admitted::Later { first } = admission {
+                self.wake_if(first);
+                return Ok(());
+            }
+            admitted = true;
+        }
         let now = Instant::now();
-        let mut wake = false;
         let pumped = {
             let mut core = self.core();
             if core.gone || core.flushing.is_some() {
                 return Err(SendError::NotOpen);
             }
-            let sent =
-                std::panic::catch_unwind(AssertUnwindSafe(|| core.link.send(now, channel, is_text, data, urgent)));
+            let sent = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                // What was sent before goes before.
+                let taken = self.feed(&mut core.link, now, true);
+                let sent = core.link.send(now, channel, is_text, data.into(), admitted);
+                self.outbox().look(core.link.fast(), taken);
+                sent
+            }));
             let idle = match sent {
                 Ok(idle) => idle?,
                 Err(_) => {
@@ -320,29 +350,49 @@ impl Connection {
             if idle {
                 Some(self.pump(&mut core, now, false))
             } else {
-                wake = !std::mem::replace(&mut core.dirty, true);
+                let first = !std::mem::replace(&mut core.dirty, true);
+                drop(core);
+                self.wake_if(first);
                 None
             }
         };
-        match pumped {
-            Some(pumped) => self.finish(pumped),
-            None if wake => {
-                if let Some(shared) = self.shared.upgrade() {
-                    shared.mark_dirty(self.key);
-                }
-            }
-            None => {}
+        if let Some(pumped) = pumped {
+            self.finish(pumped);
         }
         Ok(())
     }
 
+    /// Has the driver's task pump it.
+    fn wake_if(&self, wake: bool) {
+        if let Some(shared) = self.shared.upgrade().filter(|_| wake) {
+            shared.mark_dirty(self.key);
+        }
+    }
+
+    /// Gives the engine what waits in the outbox, `all` or the next slice; how many bytes that were.
+    fn feed(&self, link: &mut Link, now: Instant, all: bool) -> usize {
+        let waiting = self.outbox().take(all);
+        let mut bytes = 0;
+        for message in waiting {
+            bytes += message.data.len();
+            // Nothing but the end of the link can be in its way: it was admitted.
+            let _ = link.send(now, ChannelId::FAST, message.is_text, message.data, true);
+        }
+        bytes
+    }
+
     /// Bytes accepted by `send` and not yet acknowledged by the other side.
     pub fn buffered(&self, channel: ChannelId) -> Option<usize> {
-        self.core().link.buffered(channel)
+        let mut core = self.core();
+        let waiting = if channel == ChannelId::FAST { self.outbox().bytes() } else { 0 };
+        core.link.buffered(channel).map(|buffered| buffered + waiting)
     }
 
     pub fn stats(&self) -> ConnectionStats {
-        self.core().link.stats()
+        let mut core = self.core();
+        let mut stats = core.link.stats();
+        stats.buffered += self.outbox().bytes();
+        stats
     }
 
     /// Take no more messages until [`Self::resume_reading`]. Lock-free, and callable from inside [`super::Handler::messages`] and under
@@ -378,6 +428,7 @@ impl Connection {
     /// more.
     pub fn close(self: &Arc<Self>, flush: Option<Instant>) {
         self.closed.store(true, Ordering::SeqCst);
+        self.outbox().close();
         {
             let mut deliveries = self.deliveries();
             deliveries.closed = true;
@@ -445,19 +496,21 @@ impl Connection {
     }
 
     /// For what is in the driver's list: it may have been pumped since.
-    pub(super) fn pump_dirty(self: &Arc<Self>, now: Instant) {
-        self.pump_if(now, false, |core| core.dirty || !core.held.is_empty());
+    pub(super) fn pump_dirty(self: &Arc<Self>, now: Instant) -> bool {
+        self.pump_if(now, false, |core| core.dirty || !core.held.is_empty() || !self.outbox().is_empty())
     }
 
-    fn pump_if(self: &Arc<Self>, now: Instant, led: bool, wanted: impl FnOnce(&Core) -> bool) {
+    /// Whether it was.
+    fn pump_if(self: &Arc<Self>, now: Instant, led: bool, wanted: impl FnOnce(&Core) -> bool) -> bool {
         let pumped = {
             let mut core = self.core();
             if core.gone || !wanted(&core) {
-                return;
+                return false;
             }
             self.pump(&mut core, now, led)
         };
         self.finish(pumped);
+        true
     }
 
     /// For a timer that fired: it may have been overtaken.
@@ -473,12 +526,20 @@ impl Connection {
         self.finish(pumped);
     }
 
-    fn pump(self: &Arc<Self>, core: &mut Core, now: Instant, led: bool) -> Pumped {
+    fn pump(self: &Arc<Self>, core: &mut Core, now: Instant, led: bool) -> Pumped<'_> {
         core.dirty = false;
         // While it closes, what comes is read for nobody: two ends that wait for each other's room would wait in vain.
         let reading = core.flushing.is_some() || core.started && !self.paused.load(Ordering::SeqCst);
         let mut output = Output::default();
-        let pumped = std::panic::catch_unwind(AssertUnwindSafe(|| core.link.pump(now, reading, &mut output)));
+        let all = core.flushing.is_some();
+        let pumped = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let taken = self.feed(&mut core.link, now, all);
+            let deadline = core.link.pump(now, reading, &mut output);
+            if self.outbox().settle(core.link.fast(), taken) {
+                output.reports.push(Report::Writable(ChannelId::FAST));
+            }
+            deadline
+        }));
         let mut deadline = pumped.unwrap_or_else(|_| {
             tracing::error!(connection = %self.id, "the WebRTC engine failed");
             core.link.fail("the WebRTC engine failed".into(), &mut output);
@@ -521,7 +582,9 @@ impl Connection {
             }
         }
         self.queue(output.reports);
+        self.wake_if(!core.gone && !self.outbox().is_empty());
         Pumped {
+            wire: self.wire(),
             datagrams,
             native: core.link.is_native(),
             remove: core.gone.then(|| (core.ufrag.take(), std::mem::take(&mut core.addresses))),
@@ -574,11 +637,12 @@ impl Connection {
     }
 
     /// With no lock held: sends, tells, forgets.
-    fn finish(self: &Arc<Self>, pumped: Pumped) {
+    fn finish(self: &Arc<Self>, pumped: Pumped<'_>) {
         if let Some(shared) = self.shared.upgrade() {
             if !pumped.datagrams.is_empty() {
                 shared.send(pumped.datagrams, pumped.native);
             }
+            drop(pumped.wire);
             if let Some((ufrag, addresses)) = pumped.remove {
                 shared.forget(self.key, ufrag.as_deref(), &addresses);
             }
@@ -596,7 +660,9 @@ impl Connection {
         loop {
             let held = match deliveries.queue.front() {
                 None => true,
-                Some(Notice::Report(Report::Message(_))) => !deliveries.started || self.paused.load(Ordering::SeqCst),
+                Some(Notice::Report(Report::Message(_))) => !deliveries.started || self.is_paused(),
+                // What waits of them is bounded, in `queue`.
+                Some(Notice::Report(Report::ChannelOpen { .. } | Report::ChannelClosed(_))) => self.is_paused(),
                 // Who never opened has nothing that would have to come first.
                 Some(Notice::Report(Report::Ended(_))) => deliveries.opened && !deliveries.started,
                 Some(_) => false,
@@ -641,17 +707,18 @@ impl Connection {
     /// `ours`: the other side does not know yet that it is over.
     fn vanish(self: &Arc<Self>, shared: &Shared, ours: bool) {
         let mut output = Output::default();
-        let (native, datagrams, ufrag, addresses) = {
+        let (wire, native, datagrams, ufrag, addresses) = {
             let mut core = self.core();
             if !std::mem::replace(&mut core.gone, true) && ours {
                 self.say_goodbye(&mut core, Instant::now(), &mut output);
             }
             let datagrams = core.pacer.release(output.datagrams);
-            (core.link.is_native(), datagrams, core.ufrag.take(), std::mem::take(&mut core.addresses))
+            (self.wire(), core.link.is_native(), datagrams, core.ufrag.take(), std::mem::take(&mut core.addresses))
         };
         if !datagrams.is_empty() {
             shared.send(datagrams, native);
         }
+        drop(wire);
         shared.forget(self.key, ufrag.as_deref(), &addresses);
     }
 

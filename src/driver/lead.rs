@@ -4,8 +4,6 @@
 //! the other, and what a link needs stays in the cache of one core: that is most of a short round trip. The task takes the sockets
 //! back when the leading thread stays away, or has nothing to do.
 
-use once_cell::sync::Lazy;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -82,44 +80,6 @@ impl Lead {
         state.led = false;
         !state.inside
     }
-}
-
-/// The leading thread looks at its sockets for so long before it sleeps, if the last thing came as quickly.
-const SPIN: Duration = Duration::from_micros(100);
-
-/// Whether what the leading thread waits for comes so quickly that sleeping costs more than looking again and again: a core that
-/// has gone to sleep takes longer to wake than a peer on the same machine takes to answer. Who waits longer than [`SPIN`]
-/// even once sleeps again, so that nothing is spent where the other side is further away.
-#[derive(Default)]
-pub(super) struct Briskness(AtomicBool);
-
-impl Briskness {
-    /// Waits for one of the descriptors, at most `wait`; whether there is one that is ready.
-    #[cfg(unix)]
-    pub fn wait(&self, descriptors: &mut [libc::pollfd], wait: Duration) -> bool {
-        let start = Instant::now();
-        let spins = self.0.load(Ordering::Relaxed) && *SEVERAL_CORES;
-        while spins && start.elapsed() < SPIN.min(wait) {
-            if poll(descriptors, Duration::ZERO) {
-                return true;
-            }
-            std::hint::spin_loop();
-        }
-        let ready = poll(descriptors, wait.saturating_sub(start.elapsed()));
-        self.0.store(ready && start.elapsed() < SPIN, Ordering::Relaxed);
-        ready
-    }
-}
-
-/// On a single one the other side does not run while we look.
-static SEVERAL_CORES: Lazy<bool> = Lazy::new(|| std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1));
-
-#[cfg(unix)]
-fn poll(descriptors: &mut [libc::pollfd], wait: Duration) -> bool {
-    // Up: a wait that ends too soon would be begun again, and again.
-    let millis = i32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
-    // SAFETY: as many valid entries as it says.
-    unsafe { libc::poll(descriptors.as_mut_ptr(), descriptors.len() as libc::nfds_t, millis) > 0 }
 }
 
 #[cfg(test)]

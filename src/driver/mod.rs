@@ -8,6 +8,7 @@
 mod connection;
 mod gather;
 mod lead;
+mod outbox;
 mod pacer;
 mod table;
 mod task;

@@ -2,7 +2,8 @@
 
 use super::connection::Connection;
 use super::gather::{bind, usable_servers, Gathering, News};
-use super::lead::{Briskness, Lead};
+use super::lead::Lead;
+use super::outbox::Bounds;
 use super::pacer::SharedPace;
 use super::table::{Key, Table, Timers};
 use super::{DriverConfig, DriverError, DriverStats, Handler};
@@ -20,6 +21,8 @@ use tokio::sync::{watch, Notify};
 
 /// Batches taken from a socket before the others have their turn.
 const BATCHES: usize = 8;
+/// Datagrams after which the connections that got them are pumped: the other side can go on, and this one has it in its cache.
+const SLICE: usize = 128;
 /// A message later than this after the last is another conversation's: until it comes, the task reads.
 pub const CONVERSATION: Duration = Duration::from_millis(50);
 /// Before a socket that could not be watched is tried again.
@@ -32,14 +35,16 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(4);
 pub(super) struct Shared {
     handler: Arc<dyn Handler>,
     links: LinkConfig,
+    pub bounds: Bounds,
     sockets: RwLock<Vec<Arc<Socket>>>,
     table: Mutex<Table>,
     timers: Mutex<Timers>,
     dirty: Mutex<Vec<Key>>,
     pace: Mutex<SharedPace>,
     wake: Notify,
+    /// Held from the socket to the connections.
+    reading: Mutex<()>,
     lead: Lead,
-    briskness: Briskness,
     gathering: Mutex<Gathering>,
     /// Whether there is an allocation that a datagram might have to go through, or come from.
     has_servers: bool,
@@ -72,14 +77,15 @@ impl Driver {
         let shared = Arc::new(Shared {
             handler,
             links: LinkConfig::new(&config, window).map_err(DriverError::Engine)?,
+            bounds: Bounds::of(&config),
             sockets: RwLock::new(sockets.clone()),
             table: Mutex::default(),
             timers: Mutex::default(),
             dirty: Mutex::default(),
             pace: Mutex::default(),
             wake: Notify::new(),
+            reading: Mutex::default(),
             lead: Lead::default(),
-            briskness: Briskness::default(),
             gathering: Mutex::new(gathering),
             has_servers: !servers.is_empty(),
             reflexive: Mutex::default(),
@@ -388,14 +394,17 @@ impl Shared {
         }
     }
 
-    fn pump_dirty(&self, now: Instant) {
+    /// Whether there was anything to pump.
+    fn pump_dirty(&self, now: Instant) -> bool {
         let dirty = std::mem::take(&mut *lock(&self.dirty));
+        let mut any = false;
         for key in dirty {
             let connection = self.table().get(key).cloned();
             if let Some(connection) = connection {
-                connection.pump_dirty(now);
+                any |= connection.pump_dirty(now);
             }
         }
+        any
     }
 
     /// Pumps every connection that is due; gives when to look again.
@@ -429,30 +438,42 @@ impl Shared {
         }
     }
 
-    /// Takes what waits at a socket, and pumps each connection that got something once per batch.
+    /// Takes what waits at a socket, and pumps the connections that got something.
     fn receive(self: &Arc<Self>, socket: &Socket, watch: Option<&Watch>) {
         // Without a watch one is enough: `poll` says if there is more.
         let batches = if watch.is_some() { BATCHES } else { 1 };
         let mut touched: Vec<Arc<Connection>> = Vec::new();
-        for _ in 0..batches {
-            let now = Instant::now();
-            let mut news = News::default();
-            let more = socket.receive(watch, |local, remote, datagram| {
-                if self.has_servers && lock(&self.gathering).handle(now, local, remote, datagram, &mut news) {
-                    return;
-                }
-                self.route(now, local, remote, datagram, &mut touched);
-            });
-            for (relayed, remote, data) in std::mem::take(&mut news.relayed) {
-                self.route(now, relayed, remote, &data, &mut touched);
-            }
-            self.spread(now, news);
+        let pump = |touched: &mut Vec<Arc<Connection>>, now: Instant| {
             for connection in touched.drain(..) {
                 match watch {
                     Some(_) => connection.pump_now(now),
                     None => connection.pump_led(now),
                 }
             }
+        };
+        for _ in 0..batches {
+            let now = Instant::now();
+            let mut news = News::default();
+            let mut routed = 0;
+            // Datagrams go to their connections in the order in which they came, whoever reads: DTLS takes one that is overtaken by
+            // 64 others for a replay (RFC 6347, section 4.1.2.6), and SCTP waits a second to send it again.
+            let order = lock(&self.reading);
+            let more = socket.receive(watch, |local, remote, datagram| {
+                if self.has_servers && lock(&self.gathering).handle(now, local, remote, datagram, &mut news) {
+                    return;
+                }
+                self.route(now, local, remote, datagram, &mut touched);
+                routed += 1;
+                if routed % SLICE == 0 {
+                    pump(&mut touched, now);
+                }
+            });
+            for (relayed, remote, data) in std::mem::take(&mut news.relayed) {
+                self.route(now, relayed, remote, &data, &mut touched);
+            }
+            drop(order);
+            self.spread(now, news);
+            pump(&mut touched, now);
             if !more {
                 return;
             }
@@ -462,18 +483,24 @@ impl Shared {
     /// Whether nothing came.
     #[cfg(unix)]
     fn read_once(self: &Arc<Self>, bell: i32, wait: Duration) -> bool {
-        self.pump_dirty(Instant::now());
+        if self.pump_dirty(Instant::now()) {
+            // It may be that what the thread waits for came of it.
+            return false;
+        }
         let sockets = self.sockets();
         let descriptors = sockets.iter().map(|socket| socket.descriptor()).chain([bell]);
         let mut polled: Vec<libc::pollfd> =
             descriptors.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect();
-        let ready = self.briskness.wait(&mut polled, wait);
-        if ready {
+        // Up: a wait that ends too soon would be begun again, and again.
+        let millis = i32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
+        // SAFETY: as many valid entries as it says.
+        let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, millis) };
+        if ready > 0 {
             for (socket, _) in sockets.iter().zip(&polled).filter(|(_, polled)| polled.revents != 0) {
                 self.receive(socket, None);
             }
         }
-        !ready
+        ready == 0
     }
 
     fn route(

@@ -69,6 +69,16 @@ pub enum SendError {
     NotOpen,
 }
 
+/// The `fast` channel, for who sends on it without the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FastState {
+    /// Bytes of the largest message.
+    pub limit: usize,
+    /// Bytes and messages that the engine has and the other side has not acknowledged.
+    pub outstanding: usize,
+    pub unacknowledged: usize,
+}
+
 /// The engine's own name of a channel, for as long as the connection lives.
 type Wire = usize;
 
@@ -464,6 +474,15 @@ impl Channels {
         }
     }
 
+    /// Bytes and messages that are outstanding on a channel, if it is open.
+    pub fn load(&mut self, engine: &mut RTCPeerConnection, id: ChannelId) -> Option<(usize, usize)> {
+        let wire = *self.ids.get(&id)?;
+        let channel = self.wires.get_mut(&wire).filter(|channel| channel.phase == Phase::Open)?;
+        let outstanding = outstanding(engine, wire);
+        channel.acknowledge(outstanding);
+        Some((outstanding, channel.unacknowledged.len()))
+    }
+
     /// Gives the bytes that were outstanding before.
     pub fn send(
         &mut self,
@@ -471,7 +490,7 @@ impl Channels {
         now: Instant,
         id: ChannelId,
         is_text: bool,
-        data: &[u8],
+        mut data: BytesMut,
         urgent: bool,
     ) -> Result<usize, SendError> {
         let number = *self.ids.get(&id).ok_or(SendError::NotOpen)?;
@@ -494,23 +513,27 @@ impl Channels {
                 return Err(SendError::WouldBlock);
             }
         }
-        let mut send = |is_text: bool, data: &[u8]| {
+        let mut send = |is_text: bool, data: BytesMut| {
+            let length = data.len();
             let sent = if is_text {
-                let text = std::str::from_utf8(data).map_err(|_| SendError::NotOpen)?;
+                let text = String::from_utf8(data.into()).map_err(|_| SendError::NotOpen)?;
                 wire.send_text(now, text)
             } else {
-                wire.send(now, data.into())
+                wire.send(now, data)
             };
             sent.map_err(|_| SendError::NotOpen)?;
-            channel.bytes += data.len();
-            channel.unacknowledged.push_back(data.len() as u32);
+            channel.bytes += length;
+            channel.unacknowledged.push_back(length as u32);
             Ok(())
         };
         if data.len() <= self.pieces {
             send(is_text, data)?;
         } else {
-            send(true, Control::Pieces { size: data.len(), text: is_text }.to_text().as_bytes())?;
-            data.chunks(self.pieces).try_for_each(|piece| send(false, piece))?;
+            let control = Control::Pieces { size: data.len(), text: is_text };
+            send(true, control.to_text().as_bytes().into())?;
+            while !data.is_empty() {
+                send(false, data.split_to(data.len().min(self.pieces)))?;
+            }
         }
         Ok(outstanding)
     }

@@ -32,6 +32,7 @@ use webrtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
 use webrtc::sansio::Protocol;
 use webrtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
 
+pub(crate) use channels::FastState;
 pub use channels::{ChannelId, ChannelOptions, Reliability, SendError};
 pub use stats::{ConnectionStats, Progress};
 
@@ -52,7 +53,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// Checks of one pair before it is given up.
 const MAX_CHECKS: u16 = 28;
 /// Bytes on their way that are no stream yet: in a conversation the last message is often not acknowledged when the next is sent.
-const FEW: usize = 1024;
+pub(crate) const FEW: usize = 1024;
 /// No busier than this, whatever the engine asks for.
 const SHORTEST_TICK: Duration = Duration::from_millis(1);
 
@@ -469,7 +470,8 @@ impl Link {
             match step {
                 Step::Say(control) => {
                     let text = control.to_text();
-                    let said = self.channels.send(&mut self.engine, now, ChannelId::FAST, true, text.as_bytes(), true);
+                    let said =
+                        self.channels.send(&mut self.engine, now, ChannelId::FAST, true, text.as_bytes().into(), true);
                     if let Err(error) = said {
                         self.end(LinkEnd::Error(error.to_string()), output);
                     }
@@ -619,23 +621,38 @@ impl Link {
         now: Instant,
         channel: ChannelId,
         is_text: bool,
-        data: &[u8],
+        data: BytesMut,
         urgent: bool,
     ) -> Result<bool, SendError> {
         if self.ended {
             return Err(SendError::NotOpen);
         }
-        let limit = self.remote_max_message_size.min(self.local_max_message_size);
+        let limit = self.limit();
         if data.len() > limit {
             return Err(SendError::TooLarge(limit));
         }
         if self.native && data.len() > PIECE && !self.channels.carries_pieces(channel) {
             return Err(SendError::TooLarge(PIECE));
         }
+        let length = data.len();
         let before = self.channels.send(&mut self.engine, now, channel, is_text, data, urgent)?;
         self.active = now;
-        self.messages.sent(data.len());
+        self.messages.sent(length);
         Ok(before <= FEW)
+    }
+
+    /// Bytes of the largest message.
+    fn limit(&self) -> usize {
+        self.remote_max_message_size.min(self.local_max_message_size)
+    }
+
+    /// The `fast` channel, while messages may be sent on it.
+    pub fn fast(&mut self) -> Option<FastState> {
+        if self.ended {
+            return None;
+        }
+        let (outstanding, unacknowledged) = self.channels.load(&mut self.engine, ChannelId::FAST)?;
+        Some(FastState { limit: self.limit(), outstanding, unacknowledged })
     }
 
     /// Bytes accepted on a channel and not acknowledged yet; `None` if there is no such channel.

@@ -40,7 +40,7 @@ impl End {
     }
 
     fn send(&mut self, now: Instant, channel: ChannelId, data: &[u8]) {
-        self.link.send(now, channel, false, data, false).unwrap();
+        self.link.send(now, channel, false, data.into(), false).unwrap();
     }
 
     fn received(&self, channel: ChannelId) -> Vec<&[u8]> {
@@ -210,7 +210,10 @@ fn either_end_closes_or_both_at_once_or_before_it_is_open() {
             if a_closes {
                 assert!(pair.a.link.close_channel(ours));
                 assert!(!pair.a.link.close_channel(ours));
-                assert!(matches!(pair.a.link.send(pair.now, ours, false, b"", false), Err(SendError::NotOpen)));
+                assert!(matches!(
+                    pair.a.link.send(pair.now, ours, false, BytesMut::new(), false),
+                    Err(SendError::NotOpen)
+                ));
             }
             if b_closes {
                 assert!(pair.b.link.close_channel(theirs));
@@ -261,7 +264,7 @@ fn large_messages_arrive_whole_on_channels_that_keep_order() {
         for size in [PIECE, PIECE + 1, 262_144] {
             pair.a.send(pair.now, from_a, &large[..size]);
         }
-        pair.a.link.send(pair.now, from_a, true, text.as_bytes(), false).unwrap();
+        pair.a.link.send(pair.now, from_a, true, text.as_bytes().into(), false).unwrap();
         pair.a.send(pair.now, from_a, b"small");
         pair.run("all of it", |pair| pair.b.received(to_b).len() == 5);
         let expected = [&large[..PIECE], &large[..PIECE + 1], &large, text.as_bytes(), b"small"];
@@ -273,7 +276,7 @@ fn large_messages_arrive_whole_on_channels_that_keep_order() {
     let options = ChannelOptions { ordered: false, ..ChannelOptions::default() };
     let (ours, theirs) = pair.open_channel("unordered", &options);
     for (end, channel) in [(&mut pair.a, ours), (&mut pair.b, theirs)] {
-        let refused = end.link.send(pair.now, channel, false, &large[..PIECE + 1], false);
+        let refused = end.link.send(pair.now, channel, false, large[..=PIECE].into(), false);
         assert_eq!(refused, Err(SendError::TooLarge(PIECE)));
     }
     // Closed by who hears it, with half of a message there and another on its way.
@@ -293,7 +296,7 @@ fn pieces_that_were_not_announced_so_end_the_link() {
     for (size, piece) in [(70_000, 70_001), (10, 10), (300_000, 10)] {
         let mut pair = Pair::open();
         let announcement = Control::Pieces { size, text: false }.to_text();
-        pair.a.link.send(pair.now, ChannelId::FAST, true, announcement.as_bytes(), false).unwrap();
+        pair.a.link.send(pair.now, ChannelId::FAST, true, announcement.as_bytes().into(), false).unwrap();
         for _ in 0..2 {
             // Half of it each time, and one byte too many.
             pair.a.send(pair.now, ChannelId::FAST, &vec![0; piece / 2 + 1]);
@@ -333,7 +336,7 @@ fn channels_come_and_go_and_nothing_is_lost_on_another() {
                 (2 | 3, Some(channel)) => {
                     // It may not be open yet, or closing, or not take so much.
                     let size = if pick(20) == 0 { 100_000 } else { 100 };
-                    let _ = end.link.send(now, channel, false, &vec![0; size], false);
+                    let _ = end.link.send(now, channel, false, BytesMut::zeroed(size), false);
                 }
                 (4 | 5, _) => {
                     end.send(now, ChannelId::FAST, &sent[which].to_be_bytes());

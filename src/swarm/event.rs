@@ -143,10 +143,12 @@ pub enum SignalingState {
 }
 
 impl Event {
-    /// Bytes of a received message, for the bound of the queue.
-    pub(crate) fn data_len(&self) -> usize {
+    /// Bytes of what the other side has caused, for the bound of the queue.
+    pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Text { text: data, .. } | Self::Binary { data, .. } => data.len(),
+            Self::ChannelOpen { label, .. } => label.len(),
+            Self::Error { detail, .. } => detail.len(),
             _ => 0,
         }
     }

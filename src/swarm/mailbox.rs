@@ -99,10 +99,10 @@ impl Reports {
         match parse_text(text) {
             TextKind::User => return false,
             TextKind::Control(control) => self.input(Input::Control { connection: connection.id().clone(), control }),
-            TextKind::Malformed(error) => self.events.push(Event::Error {
-                code: ErrorCode::Protocol,
-                detail: format!("a broken control message on connection {}: {error}", connection.id()),
-            }),
+            TextKind::Malformed(error) => {
+                let detail = format!("a broken control message on connection {}: {error}", connection.id());
+                self.events.push_of(connection, Event::Error { code: ErrorCode::Protocol, detail });
+            }
         }
         if self.mailbox.full() {
             // A peer that floods us with control messages is read no faster than we can think.
@@ -143,7 +143,7 @@ impl Handler for Reports {
 
     fn channel_closed(&self, connection: &Arc<Connection>, channel: ChannelId) {
         if let Some(open) = self.peer(connection) {
-            self.events.push(Event::ChannelClosed { peer: open.peer.clone(), channel: channel.0 });
+            self.events.push_of(connection, Event::ChannelClosed { peer: open.peer.clone(), channel: channel.0 });
         }
     }
 
@@ -170,7 +170,7 @@ impl Handler for Reports {
             let Some((channel, data)) = odd else { continue };
             let Ok(text) = std::str::from_utf8(&data) else {
                 let detail = format!("a text message from {} is not UTF-8 and was not delivered", open.peer.user_id());
-                self.events.push(Event::Error { code: ErrorCode::Protocol, detail });
+                self.events.push_of(connection, Event::Error { code: ErrorCode::Protocol, detail });
                 continue;
             };
             if !self.control(connection, text) {
@@ -182,7 +182,7 @@ impl Handler for Reports {
 
     fn writable(&self, connection: &Arc<Connection>, channel: ChannelId) {
         if let Some(open) = self.peer(connection) {
-            self.events.push(Event::Writable { peer: open.peer.clone(), channel: channel.0 });
+            self.events.push_of(connection, Event::Writable { peer: open.peer.clone(), channel: channel.0 });
         }
     }
 

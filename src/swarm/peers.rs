@@ -56,7 +56,8 @@ impl Peers {
         match self.get(connection.tag()) {
             Ok(open) => {
                 let EarlyChannel { channel, label, remote } = opened;
-                events.push(Event::ChannelOpen { peer: open.peer.clone(), channel: channel.0, label, remote });
+                let peer = open.peer.clone();
+                events.push_of(connection, Event::ChannelOpen { peer, channel: channel.0, label, remote });
             }
             Err(_) => {
                 let channels = early.entry(connection.id().clone()).or_default();

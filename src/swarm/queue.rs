@@ -1,7 +1,7 @@
 //! The event queue between the swarm's threads and the application's.
 //!
-//! Control events are never dropped. Messages are bounded by back-pressure: when those that wait pass the
-//! limit, their connections are told to read no more, and resumed when half of it was taken.
+//! Events are never dropped. What peers cause is bounded by back-pressure: when what waits of it passes the limit, their connections
+//! are told to read no more, and resumed when half of it was taken.
 
 use super::event::Event;
 use super::readiness::Readiness;
@@ -28,8 +28,8 @@ pub(crate) struct EventQueue {
 
 #[derive(Default)]
 struct State {
-    events: VecDeque<(Instant, Event)>,
-    /// What the waiting messages weigh.
+    events: VecDeque<Waiting>,
+    /// What those weigh that a connection is held up for.
     weight: usize,
     paused: Vec<Weak<Connection>>,
     waiting: usize,
@@ -37,16 +37,48 @@ struct State {
     reader: Option<ThreadId>,
     /// When the message came that was taken last.
     heard: Option<Instant>,
-    woken: bool,
+    /// Calls of [`EventQueue::wake`] that nobody has heard yet.
+    wakes: usize,
     /// `Closed` is in the queue or was taken: nothing comes after it.
     last: bool,
     waker: Option<Waker>,
 }
 
+struct Waiting {
+    at: Instant,
+    event: Event,
+    weight: usize,
+}
+
 impl State {
+    /// Adds an event that the other end of a connection has caused. Past `limit` it reads no more until it is resumed.
+    fn add(&mut self, connection: &Arc<Connection>, now: Instant, event: Event, limit: usize) {
+        let weight = event.weight() + EVENT_OVERHEAD;
+        self.weight += weight;
+        self.events.push_back(Waiting { at: now, event, weight });
+        if self.weight >= limit && !connection.is_paused() {
+            connection.pause_reading();
+            self.paused.push(Arc::downgrade(connection));
+        }
+    }
+
     /// Messages come one after the other, and no other thread is at the sockets.
     fn may_read(&self, now: Instant) -> bool {
         self.reader.is_none() && self.heard.is_some_and(|heard| now.saturating_duration_since(heard) < CONVERSATION)
+    }
+}
+
+/// Who lets a waiting thread read the sockets.
+pub(crate) trait Lead {
+    /// See [`Driver::lead`].
+    #[cfg(unix)]
+    fn lead(&self, bell: i32, wait: Duration) -> bool;
+}
+
+impl Lead for Driver {
+    #[cfg(unix)]
+    fn lead(&self, bell: i32, wait: Duration) -> bool {
+        self.lead(bell, wait)
     }
 }
 
@@ -93,17 +125,23 @@ impl EventQueue {
         // Its owner closes a connection before it tells the application that the peer is gone, which is to be the last word.
         while !state.last && !connection.is_closed() {
             let Some(event) = event() else { break };
-            state.weight += event.data_len() + EVENT_OVERHEAD;
-            state.events.push_back((now, event));
-            if state.weight >= self.limit {
-                connection.pause_reading();
-                state.paused.push(Arc::downgrade(connection));
+            state.add(connection, now, event, self.limit);
+            if connection.is_paused() {
                 break;
             }
         }
         let added = state.events.len() - before;
         if added > 0 {
             self.announce(state, added);
+        }
+    }
+
+    /// The same for what is no message: it comes even if the connection is held up, but holds it up too.
+    pub fn push_of(&self, connection: &Arc<Connection>, event: Event) {
+        let mut state = self.lock();
+        if !state.last && !connection.is_closed() {
+            state.add(connection, Instant::now(), event, self.limit);
+            self.announce(state, 1);
         }
     }
 
@@ -119,7 +157,7 @@ impl EventQueue {
     }
 
     fn append(&self, mut state: MutexGuard<'_, State>, event: Event) {
-        state.events.push_back((Instant::now(), event));
+        state.events.push_back(Waiting { at: Instant::now(), event, weight: 0 });
         self.announce(state, 1);
     }
 
@@ -146,16 +184,16 @@ impl EventQueue {
         }
     }
 
-    /// Makes one waiting (or the next) `pop` return [`Popped::Woken`].
+    /// Makes one waiting (or the next) `pop` return [`Popped::Woken`], each time.
     pub fn wake(&self) {
         let mut state = self.lock();
-        state.woken = true;
+        state.wakes = state.wakes.saturating_add(1);
         self.announce(state, 1);
         self.arrived.notify_all();
     }
 
     /// Waits until `deadline`; `None` is forever. While messages come one after the other, the thread reads the sockets itself.
-    pub fn pop(&self, deadline: Option<Instant>, driver: Option<&Driver>) -> Popped {
+    pub fn pop(&self, deadline: Option<Instant>, driver: Option<&dyn Lead>) -> Popped {
         let mut state = self.lock();
         loop {
             if let Some(popped) = self.take(&mut state) {
@@ -169,11 +207,9 @@ impl EventQueue {
             };
             #[cfg(unix)]
             if let Some(driver) = driver.filter(|_| state.may_read(now)) {
-                let led;
-                (state, led) = self.read(state, driver, wait);
-                if led {
-                    continue;
-                }
+                // Whatever came of it, or meanwhile, nobody is notified of.
+                state = self.read(state, driver, wait);
+                continue;
             }
             state.waiting += 1;
             state = self.arrived.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
@@ -181,24 +217,26 @@ impl EventQueue {
         }
     }
 
-    /// Whether this thread was let to read.
+    /// Lets this thread read, if nothing is in its way; if something is, there will be no further try until a message was taken.
     #[cfg(unix)]
     fn read<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        driver: &Driver,
+        driver: &dyn Lead,
         wait: Duration,
-    ) -> (MutexGuard<'a, State>, bool) {
-        let Ok(bell) = self.bell.get_or_try_init(Readiness::new) else { return (state, false) };
+    ) -> MutexGuard<'a, State> {
+        let Ok(bell) = self.bell.get_or_try_init(Readiness::new) else {
+            state.heard = None;
+            return state;
+        };
         state.reader = Some(std::thread::current().id());
         drop(state);
         let led = driver.lead(bell.descriptor(), wait.min(CONVERSATION));
         let mut state = self.lock();
         state.reader = None;
         bell.clear();
-        // For the next time that anybody wants to read.
         state.heard = state.heard.filter(|_| led);
-        (state, led)
+        state
     }
 
     /// The same for a task: registers its waker when there is nothing yet.
@@ -212,16 +250,17 @@ impl EventQueue {
     }
 
     fn take(&self, state: &mut State) -> Option<Popped> {
-        if std::mem::take(&mut state.woken) {
+        if state.wakes > 0 {
+            state.wakes -= 1;
             self.settle_readiness(state);
             return Some(Popped::Woken);
         }
         match state.events.pop_front() {
-            Some((at, event)) => {
+            Some(Waiting { at, event, weight }) => {
                 if matches!(event, Event::Text { .. } | Event::Binary { .. }) {
                     state.heard = Some(at);
-                    state.weight -= event.data_len() + EVENT_OVERHEAD;
                 }
+                state.weight -= weight;
                 self.settle_readiness(state);
                 Some(Popped::Event(event, at))
             }
@@ -231,7 +270,7 @@ impl EventQueue {
 
     /// Level-triggered: readable as long as there is something to take, and for ever after `Closed`.
     fn settle_readiness(&self, state: &State) {
-        if state.events.is_empty() && !state.woken && !state.last {
+        if state.events.is_empty() && state.wakes == 0 && !state.last {
             if let Some(readiness) = self.readiness.get() {
                 readiness.clear();
             }
@@ -259,7 +298,7 @@ impl EventQueue {
         let readiness = self.readiness.get_or_try_init(Readiness::new)?;
         // Settled under the lock: an event may have come before the descriptor did.
         let state = self.lock();
-        if !state.events.is_empty() || state.woken || state.last {
+        if !state.events.is_empty() || state.wakes > 0 || state.last {
             readiness.set();
         }
         Ok(readiness.descriptor())
@@ -304,10 +343,32 @@ mod tests {
         assert_eq!(queue.pop(None, None), Popped::Finished);
     }
 
+    /// Lets nobody read; meanwhile something happens.
+    struct Meanwhile<'a>(&'a EventQueue);
+
+    impl Lead for Meanwhile<'_> {
+        #[cfg(unix)]
+        fn lead(&self, _: i32, _: Duration) -> bool {
+            self.0.push(Event::Closed { error: None });
+            false
+        }
+    }
+
+    #[cfg(unix)]
     #[test]
-    fn a_wake_is_heard_once() {
+    fn what_comes_while_a_thread_is_not_let_to_read_is_seen() {
+        let queue = EventQueue::new(1000);
+        queue.lock().heard = now();
+        let deadline = Some(Instant::now() + Duration::from_secs(10));
+        assert!(matches!(queue.pop(deadline, Some(&Meanwhile(&queue))), Popped::Event(Event::Closed { .. }, _)));
+    }
+
+    #[test]
+    fn each_wake_is_heard_once() {
         let queue = EventQueue::new(1000);
         queue.wake();
+        queue.wake();
+        assert_eq!(queue.pop(now(), None), Popped::Woken);
         assert_eq!(queue.pop(now(), None), Popped::Woken);
         assert_eq!(queue.pop(now(), None), Popped::TimedOut);
     }
