@@ -31,7 +31,7 @@
  * Threads. Every function may be called from any thread at any time, also inside callbacks, unless it says otherwise; a
  * config is for one thread at a time. No lock of the library is held while a callback runs. The library runs threads of
  * its own, shared by all swarms of the process, as long as there is a swarm. A thread that waits in rtcswarm_next_event may do their
- * work meanwhile, for its own swarm.
+ * work meanwhile, for its own swarm. A thread inside the library must not be cancelled (pthread_cancel).
  *
  * Ownership. What a function named ..._new or one with an `out` gives is yours, to be freed by the function that it names. What an event
  * points to belongs to the event. What you pass is copied before the call returns. Strings are UTF-8: NUL-terminated where
@@ -72,7 +72,8 @@
 #define RTCSWARM_OK 0
 
 /*
- Nothing was queued: the send buffer is full. One `RTCSWARM_EVENT_WRITABLE` of that channel follows.
+ Nothing was queued: the send buffer is full. One `RTCSWARM_EVENT_WRITABLE` of that channel follows. From `rtcswarm_dispatch`:
+ too many messages wait, and no event follows.
  */
 #define RTCSWARM_WOULD_BLOCK -1
 
@@ -371,11 +372,6 @@
 #define RTCSWARM_LOG_DEBUG 4
 
 #define RTCSWARM_LOG_TRACE 5
-
-/*
- The close code by which a server ends a session whose token is over.
- */
-#define TOKEN_EXPIRED 4007
 
 /*
  A member of a room. Every function takes it from any thread at any time until rtcswarm_free.
@@ -788,7 +784,7 @@ int32_t rtcswarm_close(struct rtcswarm *swarm);
 /*
  Frees a swarm, closing it first if that was not done. NULL is fine. No callback runs after it returns,
  and a call that waits in another thread ends with RTCSWARM_ERR_CLOSED. Outside of a callback it waits for
- a running one, and (RTCSWARM_TIMEOUT_CLOSE at most) until sockets and memory are given back. Inside a
+ a running one, and (RTCSWARM_TIMEOUT_CLOSE and two seconds at most) until sockets and memory are given back. Inside a
  callback of the same swarm it returns at once; the rest happens when the callback has returned, and until
  then calls on it answer RTCSWARM_ERR_CLOSED. Two swarms must not free each other, each inside a callback. In
  a forked child it does nothing. Events that were taken stay valid.
@@ -933,7 +929,7 @@ int32_t rtcswarm_broadcast_text(struct rtcswarm *swarm,
  RTCSWARM_ERR_NO_CHANNEL. `label` and `protocol` (may be NULL) are UTF-8 of 256 bytes at most; several
  channels may have one label. `ordered`: not 0 for messages in the order in which they were sent.
  `reliability` is RTCSWARM_RELIABLE, RTCSWARM_MAX_RETRANSMITS or RTCSWARM_MAX_LIFETIME with its `limit` of
- 0 to 65535.
+ 0 to 65535. RTCSWARM_ERR_UNSUPPORTED also where the peer has as many channels as it may.
  */
 int32_t rtcswarm_channel_open(struct rtcswarm *swarm,
                               uint64_t peer,

@@ -26,5 +26,8 @@ fn the_header_is_the_source_s() {
     {
         panic!("line {} of include/rtcswarm.h is\n{old}\nand should be\n{new}", number + 1);
     }
+    for line in committed.lines().filter(|line| line.starts_with("#define")) {
+        assert!(line.starts_with("#define RTCSWARM_"), "not ours to define in others' programs: {line}");
+    }
     assert!(committed == generated, "include/rtcswarm.h ends too early or too late");
 }

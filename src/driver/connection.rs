@@ -6,7 +6,7 @@ use super::table::Key;
 use super::task::Shared;
 use super::DriverError;
 use crate::link::{
-    stun, ChannelId, ChannelOptions, ConnectionStats, Datagram, Link, Message, Output, Report, SendError,
+    stun, ChannelId, ChannelOptions, ConnectionStats, Datagram, Link, Message, OpenError, Output, Report, SendError,
 };
 use crate::mesh::LinkEnd;
 use crate::net::candidate::LocalCandidate;
@@ -298,8 +298,9 @@ impl Connection {
     }
 
     /// Asks for a further channel; [`super::Handler::channel_open`] follows.
-    pub fn open_channel(self: &Arc<Self>, label: &str, options: &ChannelOptions) -> Result<ChannelId, DriverError> {
-        self.with(Instant::now(), |link| link.open_channel(label, options))?.map_err(DriverError::Engine)
+    pub fn open_channel(self: &Arc<Self>, label: &str, options: &ChannelOptions) -> Result<ChannelId, OpenError> {
+        let opened = self.with(Instant::now(), |link| link.open_channel(label, options));
+        opened.unwrap_or(Err(OpenError::NotOpen))
     }
 
     /// Whether there is such a channel: a connection that is closed has none.

@@ -76,7 +76,7 @@ impl Driver {
         let gathering = Gathering::new(hosts, &config, servers.len(), errors);
         let shared = Arc::new(Shared {
             handler,
-            links: LinkConfig::new(&config, window).map_err(DriverError::Engine)?,
+            links: LinkConfig::new(&config, window).map_err(DriverError::Io)?,
             bounds: Bounds::of(&config),
             sockets: RwLock::new(sockets.clone()),
             table: Mutex::default(),

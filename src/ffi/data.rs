@@ -2,17 +2,9 @@
 
 use super::handle::{rtcswarm, with};
 use super::pointers::{bytes, c_text, c_text_or_null, check_out, give};
-use super::status::{Failure, RTCSWARM_WOULD_BLOCK};
-use crate::swarm::{Broadcast, ChannelOptions, Error, Reliability, FAST};
+use super::status::{quiet, Failure};
+use crate::swarm::{Broadcast, ChannelOptions, Reliability, FAST};
 use std::ffi::c_char;
-
-/// A full buffer is daily business and needs no words.
-fn quiet(result: Result<(), Error>) -> Result<(), Failure> {
-    match result {
-        Err(Error::WouldBlock) => Err(Failure::new(RTCSWARM_WOULD_BLOCK, "")),
-        other => Ok(other?),
-    }
-}
 
 /// Sends one binary message of 0 to 262144 bytes to one peer. Returns at once, having queued all of it or
 /// nothing: RTCSWARM_OK, or RTCSWARM_WOULD_BLOCK (the peer's send buffer is full; one
@@ -90,7 +82,7 @@ pub const RTCSWARM_MAX_LIFETIME: i32 = 2;
 /// RTCSWARM_ERR_NO_CHANNEL. `label` and `protocol` (may be NULL) are UTF-8 of 256 bytes at most; several
 /// channels may have one label. `ordered`: not 0 for messages in the order in which they were sent.
 /// `reliability` is RTCSWARM_RELIABLE, RTCSWARM_MAX_RETRANSMITS or RTCSWARM_MAX_LIFETIME with its `limit` of
-/// 0 to 65535.
+/// 0 to 65535. RTCSWARM_ERR_UNSUPPORTED also where the peer has as many channels as it may.
 // Safety: `swarm` is NULL or lives; `label` and `protocol` are NULL or strings; `out` is NULL or valid.
 #[no_mangle]
 pub unsafe extern "C" fn rtcswarm_channel_open(

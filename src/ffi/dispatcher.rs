@@ -159,11 +159,12 @@ unsafe fn register(
             // It would have missed events, or not, depending on which thread was faster.
             return Err(Error::State("callbacks are set before rtcswarm_start").into());
         }
-        handle.take_by(Taking::Callback)?;
+        let taking = handle.take_by(Taking::Callback)?;
         let mut slot = handle.dispatcher();
         if slot.is_none() {
             *slot = Some(Dispatcher::start(handle)?);
         }
+        taking.keep();
         let Some(dispatcher) = slot.as_ref() else { return Err(Error::Closed.into()) };
         let mut registrations = dispatcher.registrations.lock().unwrap_or_else(PoisonError::into_inner);
         if registrations.iter().any(|other| other.topic == topic) {

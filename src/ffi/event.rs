@@ -285,7 +285,7 @@ pub unsafe extern "C" fn rtcswarm_next_event(
 ) -> i32 {
     with(swarm, |handle| {
         give(out, std::ptr::null_mut())?;
-        handle.take_by(Taking::Pull)?;
+        handle.take_by(Taking::Pull)?.keep();
         // A negative timeout is not a duration: for ever.
         let timeout = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
@@ -337,11 +337,12 @@ pub unsafe extern "C" fn rtcswarm_wakeup(swarm: *mut rtcswarm) -> i32 {
 pub unsafe extern "C" fn rtcswarm_get_fd(swarm: *mut rtcswarm, out: *mut i32) -> i32 {
     with(swarm, |handle| {
         check_out(out)?;
-        handle.take_by(Taking::Pull)?;
+        let taking = handle.take_by(Taking::Pull)?;
         let descriptor = handle.swarm.events().descriptor().map_err(|error| match error.kind() {
             std::io::ErrorKind::Unsupported => Failure::new(RTCSWARM_ERR_UNSUPPORTED, error.to_string()),
             _ => Failure::new(RTCSWARM_ERR_IO, error.to_string()),
         })?;
+        taking.keep();
         give(out, descriptor)
     })
 }

@@ -3,7 +3,7 @@
 use super::config::rtcswarm_config;
 use super::dispatcher::Dispatcher;
 use super::pointers::{c_text, check_out, give, text};
-use super::status::{guard, guard_void, set_last_error, Failure, RTCSWARM_ERR_PANIC};
+use super::status::{guard, guard_void, quiet, set_last_error, Failure, RTCSWARM_ERR_PANIC};
 use crate::swarm::{Error, Swarm};
 use once_cell::sync::OnceCell;
 use std::ffi::c_char;
@@ -48,13 +48,31 @@ fn watch_forks() {
     });
 }
 
+/// How events are taken, decided for as long as this lives.
+pub(super) struct Decision<'a>(Option<&'a AtomicU8>);
+
+impl Decision<'_> {
+    pub(super) fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Decision<'_> {
+    fn drop(&mut self) {
+        if let Some(taking) = self.0 {
+            taking.store(Taking::Undecided as u8, Ordering::Release);
+        }
+    }
+}
+
 impl rtcswarm {
-    /// Decides how events are taken, or says that it is decided otherwise.
-    pub(super) fn take_by(&self, taking: Taking) -> Result<(), Failure> {
+    /// Decides how events are taken, or says that it is decided otherwise. Undecided again unless it is kept: a call that fails
+    /// has done nothing.
+    pub(super) fn take_by(&self, taking: Taking) -> Result<Decision<'_>, Failure> {
         let undecided = Taking::Undecided as u8;
         match self.taking.compare_exchange(undecided, taking as u8, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => Ok(()),
-            Err(decided) if decided == taking as u8 => Ok(()),
+            Ok(_) => Ok(Decision(Some(&self.taking))),
+            Err(decided) if decided == taking as u8 => Ok(Decision(None)),
             Err(_) if taking == Taking::Pull => Err(Error::Busy("the events of this swarm go to a callback").into()),
             Err(_) => Err(Error::Busy("the events of this swarm are pulled already").into()),
         }
@@ -160,7 +178,7 @@ pub unsafe extern "C" fn rtcswarm_set_token(swarm: *mut rtcswarm, token: *const 
 // Safety: `swarm` is NULL or lives; `json` is valid for `length` bytes.
 #[no_mangle]
 pub unsafe extern "C" fn rtcswarm_dispatch(swarm: *mut rtcswarm, json: *const c_char, length: usize) -> i32 {
-    with(swarm, |handle| Ok(handle.swarm.dispatch(text(json, length, "the message")?)?))
+    with(swarm, |handle| quiet(handle.swarm.dispatch(text(json, length, "the message")?)))
 }
 
 /// Leaves the room: tells the peers and the server, sends what is queued (for RTCSWARM_TIMEOUT_CLOSE at
@@ -177,7 +195,7 @@ pub unsafe extern "C" fn rtcswarm_close(swarm: *mut rtcswarm) -> i32 {
 
 /// Frees a swarm, closing it first if that was not done. NULL is fine. No callback runs after it returns,
 /// and a call that waits in another thread ends with RTCSWARM_ERR_CLOSED. Outside of a callback it waits for
-/// a running one, and (RTCSWARM_TIMEOUT_CLOSE at most) until sockets and memory are given back. Inside a
+/// a running one, and (RTCSWARM_TIMEOUT_CLOSE and two seconds at most) until sockets and memory are given back. Inside a
 /// callback of the same swarm it returns at once; the rest happens when the callback has returned, and until
 /// then calls on it answer RTCSWARM_ERR_CLOSED. Two swarms must not free each other, each inside a callback. In
 /// a forked child it does nothing. Events that were taken stay valid.

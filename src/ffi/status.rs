@@ -7,7 +7,8 @@ use std::panic::AssertUnwindSafe;
 
 /// Done.
 pub const RTCSWARM_OK: i32 = 0;
-/// Nothing was queued: the send buffer is full. One `RTCSWARM_EVENT_WRITABLE` of that channel follows.
+/// Nothing was queued: the send buffer is full. One `RTCSWARM_EVENT_WRITABLE` of that channel follows. From `rtcswarm_dispatch`:
+/// too many messages wait, and no event follows.
 pub const RTCSWARM_WOULD_BLOCK: i32 = -1;
 /// Nothing happened in time.
 pub const RTCSWARM_TIMEOUT: i32 = -2;
@@ -77,6 +78,14 @@ impl Failure {
 
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(RTCSWARM_ERR_INVALID, message)
+    }
+}
+
+/// A full buffer is daily business and needs no words.
+pub(super) fn quiet(result: Result<(), Error>) -> Result<(), Failure> {
+    match result {
+        Err(Error::WouldBlock) => Err(Failure::new(RTCSWARM_WOULD_BLOCK, "")),
+        other => Ok(other?),
     }
 }
 

@@ -116,6 +116,17 @@ pub(super) enum Step {
     Reset(Wire),
 }
 
+/// Why a further channel was not opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum OpenError {
+    /// The connection is not open, or not any more.
+    NotOpen,
+    /// It has as many channels, of as many kinds, as it may.
+    Full,
+    /// What was asked for cannot be, with the reason.
+    Unusable(String),
+}
+
 /// The other side has opened more channels than it may.
 #[derive(Debug)]
 pub(super) struct TooMany;

@@ -32,8 +32,8 @@ use webrtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
 use webrtc::sansio::Protocol;
 use webrtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
 
-pub(crate) use channels::FastState;
 pub use channels::{ChannelId, ChannelOptions, Reliability, SendError};
+pub(crate) use channels::{FastState, OpenError};
 pub use stats::{ConnectionStats, Progress};
 
 /// DTLS records that came before there was a path to answer on.
@@ -574,18 +574,18 @@ impl Link {
     }
 
     /// Asks for a further channel.
-    pub fn open_channel(&mut self, label: &str, options: &ChannelOptions) -> EngineResult<ChannelId> {
+    pub fn open_channel(&mut self, label: &str, options: &ChannelOptions) -> Result<ChannelId, OpenError> {
         if !self.open || self.ended {
-            return Err("the connection is not open".into());
+            return Err(OpenError::NotOpen);
         }
         if is_wordy(label, &options.protocol) {
-            return Err(format!("a label or protocol is longer than {MAX_LABEL} bytes"));
+            return Err(OpenError::Unusable(format!("a label or protocol is longer than {MAX_LABEL} bytes")));
         }
         if let Some(channel) = self.channels.reuse(label, options) {
             return Ok(channel);
         }
         if self.channels.full() {
-            return Err("the connection has as many channels, of as many kinds, as it may".into());
+            return Err(OpenError::Full);
         }
         let (max_retransmits, max_packet_life_time) = match options.reliability {
             Reliability::Reliable => (None, None),
@@ -599,7 +599,7 @@ impl Link {
             protocol: options.protocol.clone(),
             negotiated: None,
         };
-        let created = engine(self.engine.create_data_channel(label, Some(init)))?;
+        let created = engine(self.engine.create_data_channel(label, Some(init))).map_err(OpenError::Unusable)?;
         let (wire, stream) = (created.id(), created.stream_id());
         Ok(self.channels.own(wire, stream, label, options))
     }

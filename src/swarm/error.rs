@@ -1,7 +1,7 @@
 //! What can go wrong when the swarm is asked for something.
 
 use crate::driver::DriverError;
-use crate::link::SendError;
+use crate::link::{ChannelId, OpenError, SendError};
 
 /// Why a call did nothing. Nothing was queued, sent or lost.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,11 +63,23 @@ impl From<DriverError> for Error {
 }
 
 impl Error {
-    /// A refused send of `length` bytes on `channel`.
-    pub(crate) fn from_send(error: SendError, length: usize, channel: u32) -> Self {
+    /// A refused channel to `peer`.
+    pub(crate) fn from_open(error: OpenError, peer: u64) -> Self {
+        match error {
+            // Its link is over, and it will be told to be closed in a moment.
+            OpenError::NotOpen => Self::NoPeer(peer),
+            OpenError::Full => Self::Unsupported("the peer has as many channels, of as many kinds, as it may"),
+            OpenError::Unusable(text) => Self::Invalid(text),
+        }
+    }
+
+    /// A refused send of `length` bytes to `peer` on `channel`.
+    pub(crate) fn from_send(error: SendError, length: usize, peer: u64, channel: u32) -> Self {
         match error {
             SendError::WouldBlock => Self::WouldBlock,
             SendError::TooLarge(limit) => Self::TooLarge { length, limit },
+            // It is open as long as its peer is.
+            SendError::NotOpen if channel == ChannelId::FAST.0 => Self::NoPeer(peer),
             SendError::NotOpen => Self::NoChannel(channel),
         }
     }

@@ -212,7 +212,7 @@ impl Swarm {
         let open = self.peers.get(peer)?;
         open.connection
             .send(ChannelId(channel), is_text, data, false)
-            .map_err(|e| Error::from_send(e, data.len(), channel))
+            .map_err(|e| Error::from_send(e, data.len(), peer, channel))
     }
 
     fn check_message(&self, is_text: bool, data: &[u8]) -> Result<(), Error> {
@@ -265,7 +265,8 @@ impl Swarm {
         if !open.native {
             return Err(Error::Unsupported("the peer runs the JS original, which hears no channel but its first"));
         }
-        Ok(open.connection.open_channel(label, options)?.0)
+        let opened = open.connection.open_channel(label, options);
+        opened.map(|channel| channel.0).map_err(|error| Error::from_open(error, peer))
     }
 
     /// Closes a further channel: what was sent on it before still arrives, what comes on it is dropped. `fast` ends with its peer only.

@@ -60,6 +60,9 @@ impl Peers {
                 events.push_of(connection, Event::ChannelOpen { peer, channel: channel.0, label, remote });
             }
             Err(_) => {
+                if connection.is_closed() {
+                    return;
+                }
                 let channels = early.entry(connection.id().clone()).or_default();
                 if channels.len() < EARLY_CHANNELS {
                     channels.push(opened);

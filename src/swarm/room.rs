@@ -74,7 +74,8 @@ impl Room {
             }
             Letter::Input(input) => {
                 if let Input::LinkEnded { connection, .. } = &input {
-                    self.forget(&connection.clone());
+                    self.connections.remove(connection);
+                    self.peers.forget(connection);
                 }
                 self.input(input);
             }
@@ -131,9 +132,7 @@ impl Room {
                 }
             }
             Action::CloseLink { connection, flush } => {
-                if let Some(link) = self.forget(&connection) {
-                    link.close(flush.then(|| Instant::now() + self.close_timeout));
-                }
+                self.close(&connection, flush.then(|| Instant::now() + self.close_timeout));
             }
             Action::Event(MeshEvent::Closed) => return true,
             Action::Event(event) => self.report(event),
@@ -164,15 +163,17 @@ impl Room {
 
     fn failed(&mut self, connection: ConnectionId, error: DriverError) {
         tracing::debug!(%connection, %error, "a link failed");
-        if let Some(link) = self.forget(&connection) {
-            link.close(None);
-        }
+        self.close(&connection, None);
         self.input(Input::LinkEnded { connection, cause: LinkEnd::Error(error.to_string()) });
     }
 
-    fn forget(&mut self, connection: &ConnectionId) -> Option<Arc<Connection>> {
+    /// Closes one, at once or when what is queued has left, and forgets it.
+    fn close(&mut self, connection: &ConnectionId, flush: Option<Instant>) {
+        if let Some(link) = self.connections.remove(connection) {
+            link.close(flush);
+        }
+        // After that: what another thread still tells of it then is not kept any more.
         self.peers.forget(connection);
-        self.connections.remove(connection)
     }
 
     fn report(&mut self, event: MeshEvent) {
@@ -182,7 +183,10 @@ impl Room {
             }
             MeshEvent::PeerSwitched { peer, connection, native, .. } => {
                 let Ok(open) = self.peers.get(peer.0) else { return };
-                return self.announce(open.peer.clone(), connection, native, false);
+                let peer = open.peer.clone();
+                self.announce(peer.clone(), connection, native, false);
+                // Who waits for it waits for the connection that was.
+                Event::Writable { peer, channel: crate::swarm::FAST }
             }
             MeshEvent::PeerClosed { peer, user_id, reason, detail } => {
                 Event::PeerClosed { peer: self.gone(peer, user_id), reason, detail }
