@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rtcswarm::{Config, Swarm};
+use rtcswarm::{Config, Error, Swarm};
 use std::time::Duration;
 
 const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=application 9 UDP/DTLS/SCTP \
@@ -18,7 +18,7 @@ fuzz_target!(|text: &str| {
     config.peer_buffer = 0;
     let swarm = Swarm::new(config).unwrap();
     swarm.start().unwrap();
-    let quoted = |text: &str| format!("\"{}\"", text.escape_default());
+    let quoted = |text: &str| serde_json::to_string(text).unwrap();
     for (number, line) in text.lines().take(8).enumerate() {
         let sdp = if line.starts_with('v') {
             line.replace("\\n", "\r\n")
@@ -33,8 +33,9 @@ fuzz_target!(|text: &str| {
                 quoted(&sdp),
                 quoted(line)
             );
-            // Malformed, for what the escaping does not fit.
-            let _ = swarm.dispatch(&json);
+            // It may be busy.
+            let dispatched = swarm.dispatch(&json);
+            assert!(!matches!(dispatched, Err(Error::Malformed(_))), "{dispatched:?}: {json}");
         }
     }
     swarm.close();
