@@ -363,8 +363,9 @@ mod tests {
     fn what_comes_while_a_thread_is_not_let_to_read_is_seen() {
         let queue = EventQueue::new(1000);
         queue.lock().heard = now();
-        let deadline = Some(Instant::now() + Duration::from_secs(10));
-        assert!(matches!(queue.pop(deadline, Some(&Meanwhile(&queue))), Popped::Event(Event::Closed { .. }, _)));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        assert!(matches!(queue.pop(Some(deadline), Some(&Meanwhile(&queue))), Popped::Event(Event::Closed { .. }, _)));
+        assert!(Instant::now() < deadline, "seen at once, and not at the deadline");
     }
 
     #[test]
