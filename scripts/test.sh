@@ -26,4 +26,12 @@ step "Demo: with HOLD=1 it stays, and is joined by the command that it prints"
 step "Page: the mesh in a real Chromium, with native members"
 make --no-print-directory page
 page/test.sh
-printf '\nAll tests passed.\n'
+missing=()
+for tool in turnserver valgrind gcc clang g++ clang++ cmake pkg-config node chromium; do
+  command -v "$tool" >/dev/null || missing+=("$tool")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  printf '\nThe tests that were run passed. Not run: what needs %s.\n' "${missing[*]}"
+else
+  printf '\nAll tests passed.\n'
+fi
