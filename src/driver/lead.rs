@@ -112,7 +112,8 @@ impl Briskness {
 }
 
 /// On a single one the other side does not run while we look.
-static SEVERAL_CORES: Lazy<bool> = Lazy::new(|| std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1));
+static SEVERAL_CORES: Lazy<bool> =
+    Lazy::new(|| std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1));
 
 #[cfg(unix)]
 fn poll(descriptors: &mut [libc::pollfd], wait: Duration) -> bool {
