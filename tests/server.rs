@@ -14,7 +14,7 @@ use server_support::keys::{unix_now, TlsPems};
 use server_support::{by_secret, get, serve, soon, token, Claims, Client, SECRET};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test]
@@ -228,6 +228,27 @@ async fn who_says_nothing_before_the_handshake_is_hung_up_on() {
         assert_eq!(String::from_utf8_lossy(&received).contains(" 200 "), said == whole);
     }
     until_health(server.address, "one connection", |health| health["connections"] == 1).await;
+}
+
+#[tokio::test]
+async fn who_takes_no_answers_is_hung_up_on() {
+    let server = serve(|config| {
+        config.handshake_timeout = Duration::from_millis(100);
+        config.request_timeout = Duration::from_millis(200);
+    })
+    .await;
+    let session = Client::join(server.address, "ada", "room").await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(2048).unwrap();
+    let mut stream = socket.connect(server.address).await.unwrap();
+    // Until the buffers on the way are full, and then until the server has had enough.
+    let requests = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n".repeat(1000);
+    let asking = async { while stream.write_all(requests.as_bytes()).await.is_ok() {} };
+    soon("end of who does not listen", asking).await;
+    until_health(server.address, "its place", |health| health["connections"] == 2).await;
+    // A session is not meant by that.
+    let mut session = session;
+    session.sync().await;
 }
 
 #[tokio::test]

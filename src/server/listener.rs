@@ -120,16 +120,25 @@ where
         .with_upgrades();
     tokio::pin!(connection);
     let mut stopped = shared.stop.subscribe();
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = async { drop(stopped.wait_for(|stopped| *stopped).await) } => {
+    let served = tokio::select! {
+        // It is served when it is upgraded: sessions are under no deadline.
+        result = connection.as_mut() => Some(result),
+        () = async { drop(stopped.wait_for(|stopped| *stopped).await) } => None,
+        // hyper's own deadline is for reading only: who takes no answer would hold its place for ever.
+        () = tokio::time::sleep(shared.config.request_timeout) => None,
+    };
+    let result = match served {
+        Some(result) => Ok(result),
+        None => {
             // Idle ones end at once; a request that is under way gets its answer.
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::time::timeout(shared.config.handshake_timeout, connection).await
         }
     };
-    if let Err(error) = result {
-        tracing::debug!(%remote, %error, "a connection ended early");
+    match result {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%remote, %error, "a connection ended early"),
+        Err(_) => tracing::debug!(%remote, "a connection took too long"),
     }
 }
 

@@ -59,6 +59,8 @@ pub struct ServerConfig {
     pub pong_timeout: Duration,
     /// For the TLS handshake and the request, each. Default 10 s.
     pub handshake_timeout: Duration,
+    /// A connection that has become no session by then is closed, whatever it asks for. Default 60 s.
+    pub request_timeout: Duration,
     /// For clients to hang up when the server stops. Default 5 s.
     pub stop_timeout: Duration,
     /// Where pages may come from that connect (`https://app.example`); empty: anywhere, the token decides.
@@ -81,6 +83,7 @@ impl ServerConfig {
             ping_interval: Duration::from_secs(20),
             pong_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(60),
             stop_timeout: Duration::from_secs(5),
             allowed_origins: Vec::new(),
             page: None,
