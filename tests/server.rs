@@ -231,6 +231,21 @@ async fn who_says_nothing_before_the_handshake_is_hung_up_on() {
 }
 
 #[tokio::test]
+async fn requests_have_heads_of_a_bounded_size() {
+    let server = serve(|_| {}).await;
+    for (bytes, taken) in [(16 * 1024, true), (48 * 1024, false)] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let filler = "x".repeat(bytes);
+        let request = format!("GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\nx-filler: {filler}\r\n\r\n");
+        // It need not be read to its end.
+        let _ = soon("request", stream.write_all(request.as_bytes())).await;
+        let mut received = Vec::new();
+        let _ = soon("answer", stream.read_to_end(&mut received)).await;
+        assert_eq!(String::from_utf8_lossy(&received).contains(" 200 "), taken, "{bytes}");
+    }
+}
+
+#[tokio::test]
 async fn who_takes_no_answers_is_hung_up_on() {
     let server = serve(|config| {
         config.handshake_timeout = Duration::from_millis(100);

@@ -15,6 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+/// The headers of a request with its token. hyper's default would let a stranger have 400 KiB kept.
+const MAX_REQUEST_HEAD: usize = 32 * 1024;
+
 #[derive(Clone)]
 pub(super) struct Tls(TlsAcceptor);
 
@@ -116,6 +119,7 @@ where
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(shared.config.handshake_timeout)
+        .max_buf_size(MAX_REQUEST_HEAD)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
         .with_upgrades();
     tokio::pin!(connection);
