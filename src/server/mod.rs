@@ -125,6 +125,8 @@ struct Outbox {
     /// Of the texts in it.
     bytes: Arc<AtomicUsize>,
     most: usize,
+    /// For a session that may be in the middle of sending.
+    overflowed: Arc<Notify>,
 }
 
 enum Outgoing {
@@ -166,8 +168,12 @@ impl Rooms {
                 Output::Close { session, reason } => (session, true, Outgoing::Close(reason)),
             };
             let Some(outbox) = self.sessions.get(&session) else { continue };
-            // A client that does not read: its session ends when its queue is dropped.
-            if !outbox.put(outgoing) || last {
+            let kept = outbox.put(outgoing);
+            if !kept {
+                // A client that does not read: it leaves now, and not when it has taken what waits for it.
+                outbox.overflowed.notify_one();
+            }
+            if !kept || last {
                 self.sessions.remove(&session);
             }
         }
