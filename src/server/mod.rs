@@ -33,6 +33,8 @@ use tokio::sync::{mpsc, watch, Notify};
 pub const SUBPROTOCOL: &str = "rtcswarm";
 /// What the subprotocol that carries a token begins with.
 const TOKEN_SUBPROTOCOL: &str = "token.";
+/// Of each client. tungstenite's own would be 128 KiB, filled with zeros.
+const READ_BUFFER: usize = 8 * 1024;
 
 /// Certificate chain and private key, PEM.
 #[derive(Debug, Clone)]
@@ -318,7 +320,8 @@ async fn knock(
     };
     // The hub says what is wrong with a message that is a little too large; far larger ones are not even read.
     let most = shared.config.hub.max_message_bytes.saturating_mul(2);
-    upgrade.protocols([SUBPROTOCOL]).max_message_size(most).max_frame_size(most).on_upgrade(move |socket| async move {
+    let upgrade = upgrade.protocols([SUBPROTOCOL]).read_buffer_size(READ_BUFFER);
+    upgrade.max_message_size(most).max_frame_size(most).on_upgrade(move |socket| async move {
         session::run(shared, socket, admission, remote).await;
         // Until here it counts as a connection.
         drop(counted);

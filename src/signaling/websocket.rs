@@ -27,6 +27,9 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// A room's worth of spare offers comes in messages of their own; one is never this large.
 const MAX_MESSAGE: usize = 1 << 20;
 
+/// tungstenite's own would be 128 KiB, filled with zeros.
+const READ_BUFFER: usize = 8 * 1024;
+
 /// How an attempt or a session ended.
 enum End {
     /// The owner is done.
@@ -157,7 +160,10 @@ async fn try_connect(config: &SignalingConfig, token: &str) -> Result<Socket, En
         Box::new(tcp)
     };
     let request = request(&config.url, token).map_err(End::Refused)?;
-    let limits = WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
+    let limits = WebSocketConfig::default()
+        .max_message_size(Some(MAX_MESSAGE))
+        .max_frame_size(Some(MAX_MESSAGE))
+        .read_buffer_size(READ_BUFFER);
     match tokio_tungstenite::client_async_with_config(request, transport, Some(limits)).await {
         Ok((socket, _)) => Ok(socket),
         Err(Error::Http(response)) => {
