@@ -186,6 +186,8 @@ pub struct Hub {
     config: HubConfig,
     sessions: HashMap<SessionId, Session>,
     rooms: HashMap<String, Room>,
+    /// Of all rooms.
+    members: usize,
     due: BTreeSet<(Instant, Due)>,
     outputs: VecDeque<Output>,
     next_session: u64,
@@ -197,6 +199,7 @@ impl Hub {
             config,
             sessions: HashMap::new(),
             rooms: HashMap::new(),
+            members: 0,
             due: BTreeSet::new(),
             outputs: VecDeque::new(),
             next_session: 1,
@@ -266,6 +269,7 @@ impl Hub {
         let mut sessions: Vec<SessionId> = self.sessions.drain().map(|(session, _)| session).collect();
         sessions.sort_unstable();
         self.rooms.clear();
+        self.members = 0;
         self.due.clear();
         for session in sessions {
             self.outputs.push_back(Output::Close { session, reason: CloseReason::GoingAway });
@@ -302,11 +306,22 @@ impl Hub {
         self.outputs.pop_front()
     }
 
+    pub fn rooms(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Of all rooms, without the walk of [`Self::stats`].
+    pub fn members(&self) -> usize {
+        self.members
+    }
+
+    /// Goes through every member.
     pub fn stats(&self) -> HubStats {
         let mut stats = HubStats { sessions: self.sessions.len(), rooms: self.rooms.len(), ..HubStats::default() };
         for room in self.rooms.values() {
             room.count(&mut stats);
         }
+        debug_assert_eq!(stats.members, self.members);
         stats
     }
 
@@ -346,7 +361,9 @@ impl Hub {
     /// A member is gone for good: the other ends of its links are told.
     fn remove(&mut self, name: &str, user_id: &str, how: fn(&mut Room, &str) -> Messages) {
         let Some(room) = self.rooms.get_mut(name) else { return };
+        let before = room.len();
         let messages = how(room, user_id);
+        self.members -= before - room.len();
         if room.is_empty() {
             if let Some(at) = room.watched {
                 self.due.remove(&(at, Due::Spares { room: name.to_owned() }));
@@ -401,7 +418,9 @@ impl Hub {
         if let Some(until) = room.lost_until(user_id) {
             self.due.remove(&(until, Due::Grace { room: name, user_id: user_id.to_owned() }));
         }
+        let before = room.len();
         let mut messages = room.seat(user_id, session, connections);
+        self.members += room.len() - before;
         let (paired, told) = room.pair(user_id, now, self.config.spare_ttl);
         messages.extend(told);
         self.send_all(messages);
