@@ -14,7 +14,7 @@ use server_support::keys::{unix_now, TlsPems};
 use server_support::{by_secret, get, serve, soon, token, Claims, Client, SECRET};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test]
@@ -231,6 +231,42 @@ async fn who_says_nothing_before_the_handshake_is_hung_up_on() {
 }
 
 #[tokio::test]
+async fn requests_have_heads_of_a_bounded_size() {
+    let server = serve(|_| {}).await;
+    for (bytes, taken) in [(16 * 1024, true), (48 * 1024, false)] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let filler = "x".repeat(bytes);
+        let request = format!("GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\nx-filler: {filler}\r\n\r\n");
+        // It need not be read to its end.
+        let _ = soon("request", stream.write_all(request.as_bytes())).await;
+        let mut received = Vec::new();
+        let _ = soon("answer", stream.read_to_end(&mut received)).await;
+        assert_eq!(String::from_utf8_lossy(&received).contains(" 200 "), taken, "{bytes}");
+    }
+}
+
+#[tokio::test]
+async fn who_takes_no_answers_is_hung_up_on() {
+    let server = serve(|config| {
+        config.handshake_timeout = Duration::from_millis(100);
+        config.request_timeout = Duration::from_millis(200);
+    })
+    .await;
+    let session = Client::join(server.address, "ada", "room").await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(2048).unwrap();
+    let mut stream = socket.connect(server.address).await.unwrap();
+    // Until the buffers on the way are full, and then until the server has had enough.
+    let requests = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n".repeat(1000);
+    let asking = async { while stream.write_all(requests.as_bytes()).await.is_ok() {} };
+    soon("end of who does not listen", asking).await;
+    until_health(server.address, "its place", |health| health["connections"] == 2).await;
+    // A session is not meant by that.
+    let mut session = session;
+    session.sync().await;
+}
+
+#[tokio::test]
 async fn who_reads_too_slowly_is_dropped_and_holds_up_nobody() {
     for (messages, bytes) in [(8, usize::MAX / 2), (1_000_000, 500_000)] {
         drop_the_slow(messages, bytes).await;
@@ -241,7 +277,8 @@ async fn drop_the_slow(messages: usize, bytes: usize) {
     let server = serve(|config| {
         config.send_queue = messages;
         config.send_queue_bytes = bytes;
-        config.pong_timeout = Duration::from_millis(300);
+        // It is the full queue that ends it, at once: not the message that it does not take.
+        config.pong_timeout = Duration::from_secs(600);
         config.hub.messages_per_second = 1_000_000;
         config.hub.grace = Duration::ZERO;
     })

@@ -488,7 +488,7 @@ public:
     }
 
     /// Another token for the library's own signaling connection; see rtcswarm_set_token.
-    void set_token(const std::string &token) { detail::check(rtcswarm_set_token(swarm_, token.c_str())); }
+    void set_token(const std::string &token) { detail::check(rtcswarm_set_token(swarm_, detail::c_string(token))); }
 
     /// One message of the signaling server, where you carry them. False: not now, try again soon.
     [[nodiscard]] bool dispatch(std::string_view json) {

@@ -13,6 +13,10 @@ use room::{Messages, Room};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+/// Messages that a member may send beyond its rate for each pairing by an `init`: the server asks for them, and all at once. An offer
+/// or an answer, a candidate for each address, and the end of candidates; and so for the offer that replaces a taken one.
+const MESSAGES_PER_PAIRING: u32 = 16;
+
 /// One connected client of the hub. Never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub u64);
@@ -34,7 +38,8 @@ pub enum Rooms {
 pub struct HubConfig {
     /// One message of a client, in bytes.
     pub max_message_bytes: usize,
-    /// A client's messages per second, sustained; twice that in a burst.
+    /// A client's messages per second, sustained; twice that in a burst, and 16 more for each member that it is paired with when
+    /// one of the two joins.
     pub messages_per_second: u32,
     pub members_per_room: usize,
     pub rooms: usize,
@@ -156,6 +161,8 @@ struct Session {
     room: Option<String>,
     /// Messages that it may send now.
     allowance: f64,
+    /// And beyond them, for its pairings.
+    credit: u32,
     refilled: Instant,
 }
 
@@ -179,6 +186,8 @@ pub struct Hub {
     config: HubConfig,
     sessions: HashMap<SessionId, Session>,
     rooms: HashMap<String, Room>,
+    /// Of all rooms.
+    members: usize,
     due: BTreeSet<(Instant, Due)>,
     outputs: VecDeque<Output>,
     next_session: u64,
@@ -190,6 +199,7 @@ impl Hub {
             config,
             sessions: HashMap::new(),
             rooms: HashMap::new(),
+            members: 0,
             due: BTreeSet::new(),
             outputs: VecDeque::new(),
             next_session: 1,
@@ -202,7 +212,7 @@ impl Hub {
         self.next_session += 1;
         let allowance = f64::from(self.config.messages_per_second) * 2.0;
         let init_due = now + self.config.init_timeout;
-        self.sessions.insert(session, Session { principal, init_due, room: None, allowance, refilled: now });
+        self.sessions.insert(session, Session { principal, init_due, room: None, allowance, credit: 0, refilled: now });
         self.due.insert((init_due, Due::Init(session)));
         session
     }
@@ -259,6 +269,7 @@ impl Hub {
         let mut sessions: Vec<SessionId> = self.sessions.drain().map(|(session, _)| session).collect();
         sessions.sort_unstable();
         self.rooms.clear();
+        self.members = 0;
         self.due.clear();
         for session in sessions {
             self.outputs.push_back(Output::Close { session, reason: CloseReason::GoingAway });
@@ -295,11 +306,22 @@ impl Hub {
         self.outputs.pop_front()
     }
 
+    pub fn rooms(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Of all rooms, without the walk of [`Self::stats`].
+    pub fn members(&self) -> usize {
+        self.members
+    }
+
+    /// Goes through every member.
     pub fn stats(&self) -> HubStats {
         let mut stats = HubStats { sessions: self.sessions.len(), rooms: self.rooms.len(), ..HubStats::default() };
         for room in self.rooms.values() {
             room.count(&mut stats);
         }
+        debug_assert_eq!(stats.members, self.members);
         stats
     }
 
@@ -339,7 +361,9 @@ impl Hub {
     /// A member is gone for good: the other ends of its links are told.
     fn remove(&mut self, name: &str, user_id: &str, how: fn(&mut Room, &str) -> Messages) {
         let Some(room) = self.rooms.get_mut(name) else { return };
+        let before = room.len();
         let messages = how(room, user_id);
+        self.members -= before - room.len();
         if room.is_empty() {
             if let Some(at) = room.watched {
                 self.due.remove(&(at, Due::Spares { room: name.to_owned() }));
@@ -394,15 +418,32 @@ impl Hub {
         if let Some(until) = room.lost_until(user_id) {
             self.due.remove(&(until, Due::Grace { room: name, user_id: user_id.to_owned() }));
         }
+        let before = room.len();
         let mut messages = room.seat(user_id, session, connections);
-        messages.extend(room.pair(user_id, now, self.config.spare_ttl));
+        self.members += room.len() - before;
+        let (paired, told) = room.pair(user_id, now, self.config.spare_ttl);
+        messages.extend(told);
         self.send_all(messages);
+        for other in paired {
+            self.credit_pairing(session);
+            self.credit_pairing(other);
+        }
         if let Some(old) = superseded {
             // Its membership has passed to the new session: there is nothing left for it to lose.
             if let Some(client) = self.sessions.get_mut(&old) {
                 client.room = None;
             }
             self.close(now, old, CloseReason::Superseded);
+        }
+    }
+
+    /// Only for pairings by an `init`: two clients could pair anew as often as they like by `drop`. Bounded by a full room's worth, lest
+    /// it add up over a long session.
+    fn credit_pairing(&mut self, session: SessionId) {
+        let pairings = u32::try_from(self.config.members_per_room).unwrap_or(u32::MAX);
+        let most = MESSAGES_PER_PAIRING.saturating_mul(pairings);
+        if let Some(client) = self.sessions.get_mut(&session) {
+            client.credit = client.credit.saturating_add(MESSAGES_PER_PAIRING).min(most);
         }
     }
 
@@ -459,13 +500,18 @@ fn seat<'a>(
 }
 
 impl Session {
-    /// A token bucket: `rate` a second, twice that at once.
+    /// A token bucket: `rate` a second, twice that at once; then the credit.
     fn may_send(&mut self, now: Instant, rate: u32) -> bool {
         let rate = f64::from(rate);
         let elapsed = now.saturating_duration_since(self.refilled).as_secs_f64();
         self.allowance = (self.allowance + elapsed * rate).min(rate * 2.0);
         self.refilled = now;
-        self.allowance -= 1.0;
-        self.allowance >= 0.0
+        if self.allowance >= 1.0 {
+            self.allowance -= 1.0;
+            return true;
+        }
+        let credited = self.credit > 0;
+        self.credit = self.credit.saturating_sub(1);
+        credited
     }
 }

@@ -256,12 +256,14 @@ impl Room {
         ends.map(|(one, other)| if one == user_id { other.as_str() } else { one.as_str() }).collect()
     }
 
-    /// Pairs a newcomer with every present member that it has no link to.
-    pub fn pair(&mut self, joiner: &str, now: Instant, spare_ttl: Duration) -> Messages {
+    /// Pairs a newcomer with every present member that it has no link to. Also says with whom.
+    pub fn pair(&mut self, joiner: &str, now: Instant, spare_ttl: Duration) -> (Vec<SessionId>, Messages) {
         let linked = self.linked_to(joiner);
         let others = self.members.keys().filter(|other| *other != joiner && !linked.contains(other.as_str()));
         let others: Vec<String> = others.cloned().collect();
-        others.iter().flat_map(|other| self.pair_with(joiner, other, now, spare_ttl)).collect()
+        let paired = others.iter().filter_map(|other| self.session_of(other)).collect();
+        let messages = others.iter().flat_map(|other| self.pair_with(joiner, other, now, spare_ttl)).collect();
+        (paired, messages)
     }
 
     /// By the newest valid spare of the other, or by its waiting list. Either way it is asked for one more offer. Who

@@ -593,3 +593,89 @@ fn a_room_of_hundreds_is_no_trouble() {
     assert!(bench.is_empty());
     assert!(begun.elapsed() < Duration::from_secs(30), "it took {:?}", begun.elapsed());
 }
+
+/// An offer or an answer with seven candidates.
+fn eight_signals(bench: &mut Bench, session: SessionId, id: &str, first: fn(&mut Bench, SessionId, &str)) {
+    first(bench, session, id);
+    for _ in 0..7 {
+        bench.candidate(session, id);
+    }
+}
+
+#[test]
+fn a_full_room_may_be_joined_in_a_moment_and_a_flood_is_still_one() {
+    for spares in [true, false] {
+        let mut bench = Bench::new(|_| {});
+        let members = HubConfig::default().members_per_room;
+        let mut sessions: Vec<SessionId> = Vec::new();
+        let mut offers = 0;
+        let mut accepted = 0;
+        for member in 0..members {
+            let session = bench.join(&format!("member{member}"));
+            sessions.push(session);
+            let mut owed: VecDeque<(SessionId, Option<String>)> = VecDeque::new();
+            owed.extend(spares.then_some((session, None)));
+            // As clients do, until nobody has anything more to say. No time passes.
+            loop {
+                bench.collect();
+                for (to, message) in std::mem::take(&mut bench.sent) {
+                    match message {
+                        ServerMessage::OfferRequest => owed.push_back((to, None)),
+                        ServerMessage::Accept { id, .. } => owed.push_back((to, Some(id.to_string()))),
+                        _ => {}
+                    }
+                }
+                let Some((session, accept)) = owed.pop_front() else { break };
+                match accept {
+                    Some(id) => {
+                        accepted += 1;
+                        eight_signals(&mut bench, session, &id, Bench::answer);
+                    }
+                    None => {
+                        offers += 1;
+                        eight_signals(&mut bench, session, &format!("c{offers}"), Bench::offer);
+                    }
+                }
+            }
+        }
+        assert_eq!(bench.closed, []);
+        assert_eq!((accepted, bench.hub.stats().links), (members * (members - 1) / 2, members * (members - 1) / 2));
+
+        // What is left of the credit is no more than a full room's, and it is gone when it is used.
+        let most = members as u32 * MESSAGES_PER_PAIRING + HubConfig::default().messages_per_second * 2;
+        let flooder = sessions[0];
+        let taken = (0..=most).find(|_| {
+            bench.candidate(flooder, "none");
+            bench.close_reason(flooder).is_some()
+        });
+        assert!(taken.is_some_and(|taken| taken < most), "{taken:?}");
+        assert_eq!(bench.close_reason(flooder), Some(CloseReason::TooManyMessages));
+    }
+}
+
+#[test]
+fn two_who_pair_anew_by_drops_earn_nothing_by_it() {
+    let (mut bench, alice, bob) = linked(|_| {});
+    let rounds = (0..2000).find(|round| {
+        bench.drop_connection(bob, &if *round == 0 { "c".to_owned() } else { format!("c{}", round - 1) });
+        bench.offer(alice, &format!("c{round}"));
+        bench.close_reason(bob).is_some()
+    });
+    // The burst and one pairing's credit.
+    assert_eq!(rounds, Some(400 + 16 - 2));
+}
+
+#[test]
+fn credit_does_not_add_up_for_ever() {
+    let mut bench = Bench::new(|config| config.members_per_room = 2);
+    let alice = bench.join("alice");
+    for _ in 0..10 {
+        let bob = bench.join("bob");
+        bench.say(bob, r#"{"type":"close"}"#);
+    }
+    let taken = (0..1000).find(|_| {
+        bench.candidate(alice, "none");
+        bench.close_reason(alice).is_some()
+    });
+    assert_eq!(taken, Some(400 - 1 + 2 * 16));
+}

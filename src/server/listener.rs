@@ -15,6 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+/// The headers of a request with its token. hyper's default would let a stranger have 400 KiB kept.
+const MAX_REQUEST_HEAD: usize = 32 * 1024;
+
 #[derive(Clone)]
 pub(super) struct Tls(TlsAcceptor);
 
@@ -116,20 +119,30 @@ where
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(shared.config.handshake_timeout)
+        .max_buf_size(MAX_REQUEST_HEAD)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
         .with_upgrades();
     tokio::pin!(connection);
     let mut stopped = shared.stop.subscribe();
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = async { drop(stopped.wait_for(|stopped| *stopped).await) } => {
+    let served = tokio::select! {
+        // It is served when it is upgraded: sessions are under no deadline.
+        result = connection.as_mut() => Some(result),
+        () = async { drop(stopped.wait_for(|stopped| *stopped).await) } => None,
+        // hyper's own deadline is for reading only: who takes no answer would hold its place for ever.
+        () = tokio::time::sleep(shared.config.request_timeout) => None,
+    };
+    let result = match served {
+        Some(result) => Ok(result),
+        None => {
             // Idle ones end at once; a request that is under way gets its answer.
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::time::timeout(shared.config.handshake_timeout, connection).await
         }
     };
-    if let Err(error) = result {
-        tracing::debug!(%remote, %error, "a connection ended early");
+    match result {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%remote, %error, "a connection ended early"),
+        Err(_) => tracing::debug!(%remote, "a connection took too long"),
     }
 }
 

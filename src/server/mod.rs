@@ -33,6 +33,8 @@ use tokio::sync::{mpsc, watch, Notify};
 pub const SUBPROTOCOL: &str = "rtcswarm";
 /// What the subprotocol that carries a token begins with.
 const TOKEN_SUBPROTOCOL: &str = "token.";
+/// Of each client. tungstenite's own would be 128 KiB, filled with zeros.
+const READ_BUFFER: usize = 8 * 1024;
 
 /// Certificate chain and private key, PEM.
 #[derive(Debug, Clone)]
@@ -59,6 +61,8 @@ pub struct ServerConfig {
     pub pong_timeout: Duration,
     /// For the TLS handshake and the request, each. Default 10 s.
     pub handshake_timeout: Duration,
+    /// A connection that has become no session by then is closed, whatever it asks for. Default 60 s.
+    pub request_timeout: Duration,
     /// For clients to hang up when the server stops. Default 5 s.
     pub stop_timeout: Duration,
     /// Where pages may come from that connect (`https://app.example`); empty: anywhere, the token decides.
@@ -81,6 +85,7 @@ impl ServerConfig {
             ping_interval: Duration::from_secs(20),
             pong_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(60),
             stop_timeout: Duration::from_secs(5),
             allowed_origins: Vec::new(),
             page: None,
@@ -122,6 +127,8 @@ struct Outbox {
     /// Of the texts in it.
     bytes: Arc<AtomicUsize>,
     most: usize,
+    /// For a session that may be in the middle of sending.
+    overflowed: Arc<Notify>,
 }
 
 enum Outgoing {
@@ -163,8 +170,12 @@ impl Rooms {
                 Output::Close { session, reason } => (session, true, Outgoing::Close(reason)),
             };
             let Some(outbox) = self.sessions.get(&session) else { continue };
-            // A client that does not read: its session ends when its queue is dropped.
-            if !outbox.put(outgoing) || last {
+            let kept = outbox.put(outgoing);
+            if !kept {
+                // A client that does not read: it leaves now, and not when it has taken what waits for it.
+                outbox.overflowed.notify_one();
+            }
+            if !kept || last {
                 self.sessions.remove(&session);
             }
         }
@@ -249,12 +260,16 @@ async fn tick(shared: Arc<Shared>) {
 }
 
 async fn health(State(shared): State<Arc<Shared>>) -> Response {
-    let stats = shared.rooms.lock().unwrap_or_else(PoisonError::into_inner).hub.stats();
+    // Anyone may ask, as often as they like: nothing is counted under the lock.
+    let (rooms, members) = {
+        let hub = &shared.rooms.lock().unwrap_or_else(PoisonError::into_inner).hub;
+        (hub.rooms(), hub.members())
+    };
     let body = json!({
         "status": "ok",
         "version": env!("CARGO_PKG_VERSION"),
-        "rooms": stats.rooms,
-        "members": stats.members,
+        "rooms": rooms,
+        "members": members,
         "connections": shared.connections.load(Ordering::Relaxed),
     });
     Json(body).into_response()
@@ -309,7 +324,8 @@ async fn knock(
     };
     // The hub says what is wrong with a message that is a little too large; far larger ones are not even read.
     let most = shared.config.hub.max_message_bytes.saturating_mul(2);
-    upgrade.protocols([SUBPROTOCOL]).max_message_size(most).max_frame_size(most).on_upgrade(move |socket| async move {
+    let upgrade = upgrade.protocols([SUBPROTOCOL]).read_buffer_size(READ_BUFFER);
+    upgrade.max_message_size(most).max_frame_size(most).on_upgrade(move |socket| async move {
         session::run(shared, socket, admission, remote).await;
         // Until here it counts as a connection.
         drop(counted);

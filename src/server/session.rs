@@ -9,12 +9,15 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, Notify};
 
 /// For the other side to answer a close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A message that is not text, as close code (RFC 6455, 7.4.1: 1003).
 const NOT_TEXT: u16 = close_code::UNSUPPORTED;
+
+/// Its queue was full.
+const TOO_SLOW: End = End::Told(close_code::POLICY, "too-slow", "you do not read what is sent to you");
 
 /// Why a session ends that the hub did not end.
 enum End {
@@ -29,7 +32,9 @@ enum End {
 pub(super) async fn run(shared: Arc<Shared>, mut socket: WebSocket, admission: Admission, remote: SocketAddr) {
     let (queue, mut outgoing) = mpsc::channel(shared.config.send_queue);
     let waiting = Arc::new(AtomicUsize::new(0));
-    let outbox = Outbox { queue, bytes: waiting.clone(), most: shared.config.send_queue_bytes };
+    let overflowed = Arc::new(Notify::new());
+    let most = shared.config.send_queue_bytes;
+    let outbox = Outbox { queue, bytes: waiting.clone(), most, overflowed: overflowed.clone() };
     let user_id = admission.principal.user_id.clone();
     let session = {
         let mut rooms = shared.rooms.lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,7 +53,11 @@ pub(super) async fn run(shared: Arc<Shared>, mut socket: WebSocket, admission: A
     };
     shared.tick.notify_one();
     tracing::info!(%remote, user_id, session = session.0, "connected");
-    let end = converse(&shared, &mut socket, (&mut outgoing, &waiting), session, admission.expires).await;
+    let end = tokio::select! {
+        biased;
+        () = overflowed.notified() => TOO_SLOW,
+        end = converse(&shared, &mut socket, (&mut outgoing, &waiting), session, admission.expires) => end,
+    };
     if !matches!(end, End::ByHub(..)) {
         shared.with_hub(|hub, now| hub.disconnect(now, session));
         shared.rooms.lock().unwrap_or_else(PoisonError::into_inner).sessions.remove(&session);
@@ -129,8 +138,7 @@ async fn converse(
                     }
                 }
                 Some(Outgoing::Close(reason)) => return End::ByHub(reason.code(), reason.name()),
-                // The queue was full.
-                None => return End::Told(close_code::POLICY, "too-slow", "you do not read what is sent to you"),
+                None => return TOO_SLOW,
             },
             () = tokio::time::sleep_until(due.into()) => {
                 if pinged.is_some() {

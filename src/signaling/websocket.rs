@@ -2,9 +2,12 @@
 
 use super::{is_final, tls, SignalingConfig, SignalingEvent};
 use crate::protocol::TOKEN_EXPIRED;
+use futures_util::stream::FuturesUnordered;
 use futures_util::{SinkExt, StreamExt};
 use rand::Rng;
 use rustls_pki_types::ServerName;
+use std::future::Future;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
@@ -19,8 +22,13 @@ use tokio_tungstenite::WebSocketStream;
 
 /// A session that lived this long was a good one: the next attempt comes soon.
 const GOOD_SESSION: Duration = Duration::from_secs(10);
+/// Between attempts at the addresses of one name (RFC 8305, section 5).
+const STAGGER: Duration = Duration::from_millis(250);
 /// A room's worth of spare offers comes in messages of their own; one is never this large.
 const MAX_MESSAGE: usize = 1 << 20;
+
+/// tungstenite's own would be 128 KiB, filled with zeros.
+const READ_BUFFER: usize = 8 * 1024;
 
 /// How an attempt or a session ended.
 enum End {
@@ -138,7 +146,9 @@ async fn connect(config: &SignalingConfig, token: &str) -> Result<Socket, End> {
 async fn try_connect(config: &SignalingConfig, token: &str) -> Result<Socket, End> {
     let lost = |what: &str, error: &dyn std::fmt::Display| End::Lost(format!("{what}: {error}"));
     let target = parse_url(&config.url).map_err(End::Refused)?;
-    let tcp = TcpStream::connect((target.host.as_str(), target.port)).await.map_err(|e| lost("no connection", &e))?;
+    let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
+    let addresses = found.map_err(|e| lost("no connection", &e))?.collect();
+    let tcp = race(addresses, TcpStream::connect).await.map_err(|e| lost("no connection", &e))?;
     // Signals are small and urgent.
     let _ = tcp.set_nodelay(true);
     let transport: Box<dyn Transport> = if target.tls {
@@ -150,7 +160,10 @@ async fn try_connect(config: &SignalingConfig, token: &str) -> Result<Socket, En
         Box::new(tcp)
     };
     let request = request(&config.url, token).map_err(End::Refused)?;
-    let limits = WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
+    let limits = WebSocketConfig::default()
+        .max_message_size(Some(MAX_MESSAGE))
+        .max_frame_size(Some(MAX_MESSAGE))
+        .read_buffer_size(READ_BUFFER);
     match tokio_tungstenite::client_async_with_config(request, transport, Some(limits)).await {
         Ok((socket, _)) => Ok(socket),
         Err(Error::Http(response)) => {
@@ -163,6 +176,45 @@ async fn try_connect(config: &SignalingConfig, token: &str) -> Result<Socket, En
         }
         Err(error) => Err(lost("handshake", &error)),
     }
+}
+
+/// The first connection that comes about (RFC 8305): an address that swallows packets must not keep this end from the others.
+async fn race<T, F>(addresses: Vec<SocketAddr>, connect: impl Fn(SocketAddr) -> F) -> std::io::Result<T>
+where
+    F: Future<Output = std::io::Result<T>>,
+{
+    let mut left = alternate(addresses).into_iter();
+    let mut attempts = FuturesUnordered::new();
+    let mut failed = std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
+    loop {
+        match left.next() {
+            Some(address) => attempts.push(connect(address)),
+            None if attempts.is_empty() => return Err(failed),
+            None => {}
+        }
+        let stagger = async {
+            match left.len() {
+                0 => std::future::pending().await,
+                _ => tokio::time::sleep(STAGGER).await,
+            }
+        };
+        tokio::select! {
+            // One that failed makes room for the next at once.
+            Some(result) = attempts.next() => match result {
+                Ok(connection) => return Ok(connection),
+                Err(error) => failed = error,
+            },
+            () = stagger => {}
+        }
+    }
+}
+
+/// The two families in turn, beginning with the one that the system prefers (RFC 8305, section 4).
+fn alternate(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let most = first.len().max(second.len());
+    (0..most).flat_map(|at| [first.get(at), second.get(at)]).flatten().copied().collect()
 }
 
 fn request(url: &str, token: &str) -> Result<Request, String> {
@@ -273,5 +325,48 @@ mod tests {
             assert!(check_url(url).is_err(), "{url}");
         }
         assert_eq!(parse_url("wss://[::1]/").map(|t| (t.host, t.port)), Ok(("::1".into(), 443)));
+    }
+
+    fn addresses(list: &[&str]) -> Vec<SocketAddr> {
+        list.iter().map(|address| address.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn families_take_turns() {
+        let found = addresses(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"]);
+        assert_eq!(alternate(found), addresses(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]));
+        let found = addresses(&["1.1.1.1:1", "[::1]:1"]);
+        assert_eq!(alternate(found.clone()), found);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_swallows_packets_holds_up_little() {
+        let reached = |address: SocketAddr| async move {
+            match address.port() {
+                1 => std::future::pending().await,
+                2 => Err(std::io::Error::other("refused")),
+                _ => Ok(address.port()),
+            }
+        };
+        let begun = tokio::time::Instant::now();
+        let found = addresses(&["[::1]:1", "[::2]:1", "1.1.1.1:3"]);
+        assert_eq!(race(found, reached).await.ok(), Some(3));
+        assert_eq!(begun.elapsed().as_millis() / 10, STAGGER.as_millis() / 10);
+        // A refusal is an answer: nothing is waited for.
+        let begun = tokio::time::Instant::now();
+        assert_eq!(race(addresses(&["[::1]:2", "1.1.1.1:3"]), reached).await.ok(), Some(3));
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        let none = race(addresses(&["[::1]:2", "1.1.1.1:2"]), reached).await;
+        assert_eq!(none.unwrap_err().to_string(), "refused");
+        assert!(race(Vec::new(), reached).await.is_err());
+        // The slow one may be the one that answers in the end.
+        let slow = |address: SocketAddr| async move {
+            if address.port() == 1 {
+                tokio::time::sleep(STAGGER * 4).await;
+                return Ok(());
+            }
+            Err(std::io::Error::other("refused"))
+        };
+        assert!(race(addresses(&["[::1]:1", "1.1.1.1:2"]), slow).await.is_ok());
     }
 }
