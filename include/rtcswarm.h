@@ -604,8 +604,9 @@ typedef struct rtcswarm_hub_stats {
 } rtcswarm_hub_stats;
 
 /*
- Hears a line of the log, on any thread of the library, several at a time: where in the library, and the
- message, both NUL-terminated and good until it returns. It must not call into the library.
+ Hears a line of the log, on any thread of the library and on one that waits in rtcswarm_next_event, several
+ at a time: where in the library, and the message, both NUL-terminated and good until it returns. It must not
+ call into the library.
  */
 typedef void (*rtcswarm_log_callback)(int32_t level, const char *target, const char *message, void *user_data);
 
@@ -1074,8 +1075,9 @@ void rtcswarm_hub_output_free(struct rtcswarm_hub_output *output);
 int32_t rtcswarm_hub_get_stats(struct rtcswarm_hub *hub, struct rtcswarm_hub_stats *out);
 
 /*
- Gives the log of the library's own threads, of the whole process, to `callback`: messages of `max_level`
- (RTCSWARM_LOG_…) and graver ones. Without one the library is silent: it never prints. NULL ends it.
+ Gives the log of the library's own threads, and of those that wait in rtcswarm_next_event and do their
+ work, of the whole process, to `callback`: messages of `max_level` (RTCSWARM_LOG_…) and graver ones. Without
+ one the library is silent: it never prints. NULL ends it.
  `finalizer` (may be NULL) is called with `user_data` once, when the callback was replaced and is not
  running any more. Any thread.
  */

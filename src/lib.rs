@@ -12,6 +12,10 @@
 //! - [`server`]: the WebSocket server around a hub;
 //! - [`ffi`]: the C ABI.
 
+// What tests/ shares with the tests in here.
+#[cfg(test)]
+extern crate self as rtcswarm;
+
 mod driver;
 pub mod ffi;
 pub mod hub;

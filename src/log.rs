@@ -1,8 +1,9 @@
 //! Where the library's own threads log to: `tracing`, as any Rust library, or a sink of a C program's.
 //!
 //! No global subscriber is ever set. A sink is heard by a subscriber that is the default of the library's
-//! own threads only.
+//! own threads only, and of a thread of the application's while it does their work.
 
+use once_cell::sync::Lazy;
 use std::cell::RefCell;
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -10,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{DefaultGuard, Interest, Subscriber};
-use tracing::{Event, Level, Metadata};
+use tracing::{Dispatch, Event, Level, Metadata};
 
 /// Level (1 error … 5 trace), where in the library, and the message.
 pub(crate) type Sink = dyn Fn(u8, &str, &str) + Send + Sync;
@@ -18,6 +19,8 @@ pub(crate) type Sink = dyn Fn(u8, &str, &str) + Send + Sync;
 static SINK: RwLock<Option<Arc<Sink>>> = RwLock::new(None);
 static MAX_LEVEL: AtomicU8 = AtomicU8::new(0);
 static CLAIMED: AtomicBool = AtomicBool::new(false);
+/// One for all threads: making it costs a look at every place that logs.
+static FORWARDER: Lazy<Dispatch> = Lazy::new(|| Dispatch::new(Forwarder));
 
 thread_local! {
     static GUARD: RefCell<Option<DefaultGuard>> = const { RefCell::new(None) };
@@ -39,9 +42,14 @@ pub(crate) fn claim_threads() {
 /// Each thread of the library calls this first.
 pub(crate) fn on_thread_start() {
     if CLAIMED.load(Ordering::Relaxed) {
-        let guard = tracing::subscriber::set_default(Forwarder);
+        let guard = tracing::dispatcher::set_default(&FORWARDER);
         GUARD.with(|slot| *slot.borrow_mut() = Some(guard));
     }
+}
+
+/// For a thread of the application's that does the library's work until this is dropped.
+pub(crate) fn while_working() -> Option<DefaultGuard> {
+    CLAIMED.load(Ordering::Relaxed).then(|| tracing::dispatcher::set_default(&FORWARDER))
 }
 
 struct Forwarder;
@@ -101,5 +109,31 @@ impl Visit for Line {
             "message" => write!(self.0, "{value:?}"),
             name => write!(self.0, "{name}={value:?}"),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[test]
+    fn a_thread_that_does_the_library_s_work_is_heard_meanwhile() {
+        static HEARD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+        let sink = |_: u8, _: &str, message: &str| {
+            // Other tests log, too.
+            if message.starts_with("by hand") {
+                HEARD.lock().unwrap().push(message.to_owned());
+            }
+        };
+        claim_threads();
+        drop(set_sink(1, Some(Arc::new(sink))));
+        tracing::error!("by hand, before");
+        let working = while_working();
+        tracing::error!("by hand, meanwhile");
+        drop(working);
+        tracing::error!("by hand, after");
+        drop(set_sink(0, None));
+        assert_eq!(*HEARD.lock().unwrap(), ["by hand, meanwhile"]);
     }
 }

@@ -212,14 +212,16 @@ impl Gathering {
             return false;
         };
         self.allocations[index].handle(now, datagram);
-        self.hear(index, news);
+        self.hear(now, index, news);
+        // What has waited for this answer, and what follows it.
+        self.allocations[index].poll_datagrams(&mut news.datagrams);
         true
     }
 
-    fn hear(&mut self, index: usize, news: &mut News) {
+    fn hear(&mut self, now: Instant, index: usize, news: &mut News) {
         let mut events = Vec::new();
         let allocation = &mut self.allocations[index];
-        allocation.poll_events(|event| events.push(event));
+        allocation.poll_events(now, |event| events.push(event));
         let (server, relayed) = (allocation.server(), allocation.relayed());
         for event in events {
             match event {
@@ -252,7 +254,7 @@ impl Gathering {
         }
         for index in 0..self.allocations.len() {
             self.allocations[index].handle_timeout(now);
-            self.hear(index, news);
+            self.hear(now, index, news);
             self.allocations[index].poll_datagrams(&mut news.datagrams);
         }
         if !self.mapped.is_empty() && now >= self.next_keepalive {

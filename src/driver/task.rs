@@ -169,6 +169,7 @@ impl Driver {
     pub fn lead(&self, bell: i32, wait: Duration) -> bool {
         let shared = &self.0;
         let Some(first) = shared.lead.enter() else { return false };
+        let _log = crate::log::while_working();
         if first {
             shared.wake.notify_one();
         }
@@ -225,10 +226,22 @@ impl Driver {
         // The sender lives in what we hold.
         let _ = done.wait_for(|done| *done).await;
     }
+
+    /// Completes when the task is gone, whoever wanted it.
+    pub async fn ended(&self) {
+        let mut done = self.0.done.subscribe();
+        // The sender lives in what we hold.
+        let _ = done.wait_for(|done| *done).await;
+    }
 }
 
 #[cfg(test)]
 impl Driver {
+    /// As if a handler had panicked on a thread that leads.
+    pub fn crash(&self) {
+        self.0.crashed();
+    }
+
     pub fn table_sizes(&self) -> (usize, usize, usize) {
         self.0.table().sizes()
     }
@@ -358,6 +371,8 @@ impl Shared {
             let _ = std::panic::catch_unwind(AssertUnwindSafe(|| connection.fail("the network task failed")));
             let _ = std::panic::catch_unwind(AssertUnwindSafe(|| connection.abandon()));
         }
+        // It may have been a thread that leads, and no connection that wakes the task by its end.
+        self.wake.notify_one();
     }
 
     async fn run(self: &Arc<Self>, sockets: Vec<Arc<Socket>>) {

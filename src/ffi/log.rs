@@ -12,8 +12,9 @@ pub const RTCSWARM_LOG_INFO: i32 = 3;
 pub const RTCSWARM_LOG_DEBUG: i32 = 4;
 pub const RTCSWARM_LOG_TRACE: i32 = 5;
 
-/// Hears a line of the log, on any thread of the library, several at a time: where in the library, and the
-/// message, both NUL-terminated and good until it returns. It must not call into the library.
+/// Hears a line of the log, on any thread of the library and on one that waits in rtcswarm_next_event, several
+/// at a time: where in the library, and the message, both NUL-terminated and good until it returns. It must not
+/// call into the library.
 #[allow(non_camel_case_types)]
 pub type rtcswarm_log_callback =
     Option<unsafe extern "C" fn(level: i32, target: *const c_char, message: *const c_char, user_data: *mut c_void)>;
@@ -45,8 +46,9 @@ impl Drop for LogRegistration {
     }
 }
 
-/// Gives the log of the library's own threads, of the whole process, to `callback`: messages of `max_level`
-/// (RTCSWARM_LOG_…) and graver ones. Without one the library is silent: it never prints. NULL ends it.
+/// Gives the log of the library's own threads, and of those that wait in rtcswarm_next_event and do their
+/// work, of the whole process, to `callback`: messages of `max_level` (RTCSWARM_LOG_…) and graver ones. Without
+/// one the library is silent: it never prints. NULL ends it.
 /// `finalizer` (may be NULL) is called with `user_data` once, when the callback was replaced and is not
 /// running any more. Any thread.
 // Safety: The functions may be called on any thread with `user_data`.

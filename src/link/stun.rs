@@ -11,6 +11,8 @@ const XOR_PEER_ADDRESS: u16 = 0x0012;
 const DATA: u16 = 0x0013;
 const BINDING_INDICATION: u16 = 0x0011;
 const SEND_INDICATION: u16 = 0x0016;
+const CREATE_PERMISSION_SUCCESS: u16 = 0x0108;
+const CREATE_PERMISSION_ERROR: u16 = 0x0118;
 
 pub(crate) type TransactionId = [u8; 12];
 
@@ -55,7 +57,7 @@ pub(crate) fn local_ufrag(datagram: &[u8]) -> Option<&str> {
     None
 }
 
-fn indication(kind: u16, transaction: TransactionId, attributes: &[(u16, &[u8])]) -> BytesMut {
+pub(crate) fn message(kind: u16, transaction: TransactionId, attributes: &[(u16, &[u8])]) -> BytesMut {
     let length: usize = attributes.iter().map(|(_, value)| 4 + value.len().next_multiple_of(4)).sum();
     let mut datagram = BytesMut::with_capacity(HEADER + length);
     datagram.put_u16(kind);
@@ -73,17 +75,27 @@ fn indication(kind: u16, transaction: TransactionId, attributes: &[(u16, &[u8])]
 
 /// Keeps the mapping of a NAT before a STUN server alive; it is not answered (RFC 8489, 6.1).
 pub(crate) fn binding_indication() -> BytesMut {
-    indication(BINDING_INDICATION, FreshTransactionId::new().0, &[])
+    message(BINDING_INDICATION, FreshTransactionId::new().0, &[])
 }
 
 /// Asks a TURN server to send this on to a peer (RFC 8656, 11.1).
 pub(crate) fn send_indication(peer: SocketAddr, data: &[u8]) -> BytesMut {
     let transaction = FreshTransactionId::new().0;
-    indication(SEND_INDICATION, transaction, &[(XOR_PEER_ADDRESS, &xored(peer, transaction)), (DATA, data)])
+    message(SEND_INDICATION, transaction, &[(XOR_PEER_ADDRESS, &xored(peer, transaction)), (DATA, data)])
+}
+
+/// Whether a TURN server gives a permission by this (RFC 8656, 9.2).
+pub(crate) fn is_permission_success(datagram: &[u8]) -> bool {
+    is_stun(datagram) && datagram[..2] == CREATE_PERMISSION_SUCCESS.to_be_bytes()
+}
+
+/// What a TURN server says that gives no permission, without its reason.
+pub(crate) fn permission_error(transaction: TransactionId) -> BytesMut {
+    message(CREATE_PERMISSION_ERROR, transaction, &[])
 }
 
 /// RFC 8489, 14.2.
-fn xored(address: SocketAddr, transaction: TransactionId) -> Vec<u8> {
+pub(crate) fn xored(address: SocketAddr, transaction: TransactionId) -> Vec<u8> {
     let mask = MAGIC_COOKIE.iter().chain(&transaction);
     let port = address.port() ^ u16::from_be_bytes([MAGIC_COOKIE[0], MAGIC_COOKIE[1]]);
     let (family, ip) = match address.ip() {

@@ -3,22 +3,34 @@
 //! Data goes to the server in Send indications. Bound channels would save 32 bytes a datagram, but the client loses a binding
 //! whose renewal meets a stale nonce: it asks for another number, which the server refuses for as long as it keeps the first,
 //! and does not know the first one any more when data comes on it.
+//!
+//! Permissions are asked for when something is to be sent, and renewed by what is sent later. The client would renew every one that
+//! it ever got, all in one datagram, which no network carries once they are more than a hundred: so it is not told of any.
 
 use crate::link::{stun, Datagram};
 use bytes::BytesMut;
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::net::SocketAddr;
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use webrtc::sansio::Protocol;
+use webrtc::shared::error::Error as EngineError;
 use webrtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
 use webrtc::turn::client::{Client, ClientConfig, Event};
 
-/// Datagrams for one peer that wait for the permission to send to it.
-const PENDING: usize = 32;
-/// Peers that we may ask permissions for.
-const MAX_PEERS: usize = 4096;
-/// A permission that was asked for and not given after this long is asked for again.
+/// Datagrams that wait for one permission.
+const WAITING: usize = 32;
+/// Addresses that are remembered at a time, permitted or not.
+const MAX_PERMISSIONS: usize = 4096;
+/// The server forgets a permission that is not renewed for so long (RFC 8656, 9).
+const LIFETIME: Duration = Duration::from_secs(300);
+/// What is sent to an address after this renews its permission.
+const RENEW: Duration = Duration::from_secs(120);
+/// A permission that was refused, or not given in this time, is not waited for any more.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// After a stale nonce; the answer has brought a fresh one.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// A question is given up a little before the client does so, after 7.8 s: it would keep the address, to renew its permission.
+const GIVE_UP: Duration = Duration::from_secs(7);
 /// The allocation is refreshed so often: the mapping of a NAT before the server lives by it, and the nonce that permissions are
 /// asked for with stays fresh.
 const REFRESH: Duration = Duration::from_secs(25);
@@ -28,16 +40,30 @@ pub(crate) struct Allocation {
     server: SocketAddr,
     local: SocketAddr,
     relayed: Option<SocketAddr>,
-    permitted: HashSet<SocketAddr>,
-    pending: HashMap<SocketAddr, Pending>,
+    /// By address: the server does not look at the port (RFC 8656, 9).
+    permissions: HashMap<IpAddr, Permission>,
+    /// The questions that are not answered yet: for which address, and since when.
+    asked: HashMap<stun::TransactionId, (IpAddr, Instant)>,
+    /// When those that are over are forgotten.
+    sweep: Instant,
     /// To be sent, now that they may be.
     ready: Vec<Datagram>,
 }
 
-/// What waits for a permission that was asked for.
-struct Pending {
-    asked: Instant,
-    datagrams: VecDeque<BytesMut>,
+struct Permission {
+    state: State,
+    /// It is over then.
+    until: Instant,
+    /// What is sent from then on asks for it again.
+    again: Instant,
+    waiting: VecDeque<(SocketAddr, BytesMut)>,
+}
+
+#[derive(PartialEq, Eq)]
+enum State {
+    Asked,
+    Given,
+    Refused,
 }
 
 /// What came of it.
@@ -71,8 +97,16 @@ impl Allocation {
         let provider = webrtc::crypto::default_provider().map_err(|e| e.to_string())?;
         let mut client = Client::new(config, provider).map_err(|e| e.to_string())?;
         client.allocate(now).map_err(|e| e.to_string())?;
-        let (permitted, pending) = (HashSet::new(), HashMap::new());
-        Ok(Self { client, server, local, relayed: None, permitted, pending, ready: Vec::new() })
+        Ok(Self {
+            client,
+            server,
+            local,
+            relayed: None,
+            permissions: HashMap::new(),
+            asked: HashMap::new(),
+            sweep: now + PATIENCE,
+            ready: Vec::new(),
+        })
     }
 
     pub fn server(&self) -> SocketAddr {
@@ -83,28 +117,41 @@ impl Allocation {
         self.relayed
     }
 
-    /// Gives what is to be sent to the server for this; nothing where it waits for a permission.
+    /// Gives what is to be sent to the server for this; nothing where it waits for a permission, or will get none.
     pub fn send(&mut self, now: Instant, to: SocketAddr, data: BytesMut) -> Option<Datagram> {
-        if self.permitted.contains(&to) {
-            return Some(self.indication(to, &data));
-        }
-        if self.pending.len() >= MAX_PEERS && !self.pending.contains_key(&to) {
+        let relayed = self.relayed?;
+        // No server relays to the other family, or to its own loopback, unless it is for tests there.
+        if to.is_ipv4() != relayed.is_ipv4() || (to.ip().is_loopback() && !self.server.ip().is_loopback()) {
             return None;
         }
-        let mut relay = self.relayed.and_then(|relayed| self.client.relay(relayed).ok())?;
-        let ask = self.pending.get(&to).is_none_or(|pending| now.saturating_duration_since(pending.asked) >= ASK_AGAIN);
-        if ask && relay.create_permission(now, to).is_err() {
-            self.pending.remove(&to);
+        let ip = to.ip();
+        if self.permissions.get(&ip).is_some_and(|permission| permission.until <= now) {
+            self.permissions.remove(&ip);
+        }
+        if self.permissions.len() >= MAX_PERMISSIONS && !self.permissions.contains_key(&ip) {
             return None;
         }
-        let pending = self.pending.entry(to).or_insert_with(|| Pending { asked: now, datagrams: VecDeque::new() });
-        if ask {
-            pending.asked = now;
+        let permission = self.permissions.entry(ip).or_insert_with(|| Permission {
+            state: State::Asked,
+            until: now + PATIENCE,
+            again: now,
+            waiting: VecDeque::new(),
+        });
+        let mut datagram = None;
+        match permission.state {
+            State::Given => datagram = Some(data),
+            State::Asked if permission.waiting.len() < WAITING => permission.waiting.push_back((to, data)),
+            State::Asked | State::Refused => {}
         }
-        if pending.datagrams.len() < PENDING {
-            pending.datagrams.push_back(data);
+        if permission.again <= now {
+            permission.again = now + GIVE_UP;
+            let asked = self.client.relay(relayed).and_then(|mut relay| relay.create_permission(now, to));
+            // An allocation that is gone gives none.
+            if let Ok(Some(transaction)) = asked {
+                self.asked.insert(transaction.0, (ip, now));
+            }
         }
-        None
+        datagram.map(|data| self.indication(to, &data))
     }
 
     fn indication(&self, to: SocketAddr, data: &[u8]) -> Datagram {
@@ -113,6 +160,16 @@ impl Allocation {
 
     /// A datagram of the server.
     pub fn handle(&mut self, now: Instant, data: &[u8]) {
+        if let Some(transaction) = stun::transaction_id(data).filter(|_| stun::is_permission_success(data)) {
+            if let Some((ip, asked)) = self.asked.remove(&transaction) {
+                self.given(ip, asked);
+                return self.forget(now, transaction);
+            }
+        }
+        self.feed(now, data);
+    }
+
+    fn feed(&mut self, now: Instant, data: &[u8]) {
         let transport = TransportContext {
             local_addr: self.local,
             peer_addr: self.server,
@@ -123,7 +180,48 @@ impl Allocation {
         let _ = self.client.handle_read(TaggedBytesMut { now, transport, message: data.into() });
     }
 
+    /// Has the client forget an address: it does so when it hears that the permission is refused, and only then.
+    fn forget(&mut self, now: Instant, transaction: stun::TransactionId) {
+        self.feed(now, &stun::permission_error(transaction));
+    }
+
+    fn given(&mut self, ip: IpAddr, asked: Instant) {
+        let Some(permission) = self.permissions.get_mut(&ip) else { return };
+        permission.state = State::Given;
+        permission.until = asked + LIFETIME;
+        permission.again = asked + RENEW;
+        for (to, data) in std::mem::take(&mut permission.waiting) {
+            let datagram = self.indication(to, &data);
+            self.ready.push(datagram);
+        }
+    }
+
+    fn refused(&mut self, now: Instant, ip: IpAddr, error: &EngineError) {
+        let Some(permission) = self.permissions.get_mut(&ip) else { return };
+        if *error == EngineError::ErrTryAgain {
+            permission.again = now + ASK_AGAIN;
+            return;
+        }
+        tracing::debug!(%error, server = %self.server, "the TURN server refuses a permission");
+        permission.again = now + PATIENCE;
+        // One that is only not renewed is good for as long as it lasts.
+        if permission.state != State::Given {
+            permission.state = State::Refused;
+            permission.until = permission.again;
+            permission.waiting = VecDeque::new();
+        }
+    }
+
     pub fn handle_timeout(&mut self, now: Instant) {
+        let late = self.asked.iter().filter(|(_, (_, asked))| now.saturating_duration_since(*asked) >= GIVE_UP);
+        for transaction in late.map(|(transaction, _)| *transaction).collect::<Vec<_>>() {
+            self.asked.remove(&transaction);
+            self.forget(now, transaction);
+        }
+        if self.sweep <= now {
+            self.sweep = now + PATIENCE;
+            self.permissions.retain(|_, permission| permission.until > now);
+        }
         // It gives no errors but those that come as events.
         let _ = self.client.handle_timeout(now);
     }
@@ -140,7 +238,7 @@ impl Allocation {
         }
     }
 
-    pub fn poll_events(&mut self, mut hear: impl FnMut(TurnEvent)) {
+    pub fn poll_events(&mut self, now: Instant, mut hear: impl FnMut(TurnEvent)) {
         while let Some(event) = self.client.poll_event() {
             match event {
                 Event::AllocateResponse(_, relayed) => {
@@ -151,17 +249,11 @@ impl Allocation {
                 Event::TransactionTimeout(_) if self.relayed.is_none() => {
                     hear(TurnEvent::Failed("it does not answer".into()));
                 }
-                Event::CreatePermissionResponse(_, peer) => {
-                    self.permitted.insert(peer);
-                    let waited = self.pending.remove(&peer).map(|pending| pending.datagrams).unwrap_or_default();
-                    for data in waited {
-                        let datagram = self.indication(peer, &data);
-                        self.ready.push(datagram);
+                Event::CreatePermissionError(transaction, error) => {
+                    // The others are those that it was to forget.
+                    if let Some((ip, _)) = self.asked.remove(&transaction.0) {
+                        self.refused(now, ip, &error);
                     }
-                }
-                Event::CreatePermissionError(_, error) => {
-                    // Whose it was is not told; whoever still waits asks again. A stale nonce is a fresh one by then.
-                    tracing::debug!(%error, server = %self.server, "the TURN server refuses a permission");
                 }
                 Event::DataIndicationOrChannelData(_, from, data) => hear(TurnEvent::Data { from, data }),
                 _ => {}
@@ -186,6 +278,191 @@ mod coturn;
 mod tests {
     use super::*;
     use std::net::UdpSocket;
+
+    /// A TURN server in the test's own time. What is larger than a network carries does not reach it.
+    struct Server {
+        address: SocketAddr,
+        permissions: HashMap<IpAddr, Instant>,
+        refuses: fn(IpAddr) -> bool,
+        /// Addresses in all questions for permissions.
+        asked: usize,
+        /// Datagrams that it has sent on.
+        relayed: usize,
+    }
+
+    const CARRIED: usize = 1400;
+    const XOR_RELAYED_ADDRESS: u16 = 0x0016;
+
+    fn attributes(datagram: &[u8]) -> Vec<(u16, &[u8])> {
+        let (mut all, mut at) = (Vec::new(), 20);
+        while let Some(head) = datagram.get(at..at + 4) {
+            let (kind, length) = (u16::from_be_bytes([head[0], head[1]]), u16::from_be_bytes([head[2], head[3]]));
+            all.push((kind, &datagram[at + 4..at + 4 + usize::from(length)]));
+            at += 4 + usize::from(length).next_multiple_of(4);
+        }
+        all
+    }
+
+    impl Server {
+        fn new(refuses: fn(IpAddr) -> bool) -> Self {
+            let address = "192.0.2.9:3478".parse().unwrap();
+            Self { address, permissions: HashMap::new(), refuses, asked: 0, relayed: 0 }
+        }
+
+        /// Gives its answer.
+        fn hear(&mut self, now: Instant, datagram: &[u8]) -> Option<BytesMut> {
+            if datagram.len() > CARRIED {
+                return None;
+            }
+            let (transaction, all) = (stun::transaction_id(datagram).unwrap(), attributes(datagram));
+            let peers = all
+                .iter()
+                .filter(|(kind, _)| *kind == 0x0012)
+                .map(|(_, value)| IpAddr::from([value[4] ^ 0x21, value[5] ^ 0x12, value[6] ^ 0xa4, value[7] ^ 0x42]));
+            let peers: Vec<IpAddr> = peers.collect();
+            let answer = |kind, attributes: &[(u16, &[u8])]| Some(stun::message(kind, transaction, attributes));
+            let lifetime: (u16, &[u8]) = (0x000d, &[0, 0, 2, 88]);
+            match u16::from_be_bytes([datagram[0], datagram[1]]) {
+                0x0003 if all.iter().any(|(kind, _)| *kind == 0x0006) => {
+                    let relayed = stun::xored(SocketAddr::new(self.address.ip(), 50_000), transaction);
+                    answer(0x0103, &[(XOR_RELAYED_ADDRESS, &relayed), lifetime])
+                }
+                0x0003 => answer(0x0113, &[(0x0009, &[0, 0, 4, 1]), (0x0014, b"realm"), (0x0015, b"nonce")]),
+                0x0004 => answer(0x0104, &[lifetime]),
+                0x0008 => {
+                    self.asked += peers.len();
+                    if peers.iter().any(|ip| (self.refuses)(*ip)) {
+                        return answer(0x0118, &[(0x0009, &[0, 0, 4, 3])]);
+                    }
+                    self.permissions.extend(peers.into_iter().map(|ip| (ip, now + LIFETIME)));
+                    answer(0x0108, &[])
+                }
+                0x0016 => {
+                    self.relayed += usize::from(self.permissions.get(&peers[0]).is_some_and(|until| *until > now));
+                    None
+                }
+                other => panic!("{other:x}"),
+            }
+        }
+
+        /// An allocation at this server.
+        fn allocation(&mut self, now: Instant) -> Allocation {
+            let local = "192.0.2.1:1".parse().unwrap();
+            let mut allocation = Allocation::new(now, local, self.address, "user", "secret").unwrap();
+            self.converse(now, &mut allocation, Vec::new());
+            assert!(allocation.relayed().is_some());
+            allocation
+        }
+
+        /// Until neither has anything more to say.
+        fn converse(&mut self, now: Instant, allocation: &mut Allocation, mut datagrams: Vec<Datagram>) {
+            allocation.handle_timeout(now);
+            loop {
+                allocation.poll_datagrams(&mut datagrams);
+                if datagrams.is_empty() {
+                    return;
+                }
+                for datagram in std::mem::take(&mut datagrams) {
+                    if let Some(answer) = self.hear(now, &datagram.data) {
+                        allocation.handle(now, &answer);
+                        allocation.poll_events(now, |_| ());
+                    }
+                }
+            }
+        }
+
+        fn send(&mut self, now: Instant, allocation: &mut Allocation, to: SocketAddr) {
+            let datagrams = Vec::from_iter(allocation.send(now, to, b"data"[..].into()));
+            self.converse(now, allocation, datagrams);
+        }
+    }
+
+    fn peer(number: u32, port: u16) -> SocketAddr {
+        SocketAddr::new(IpAddr::from((0x0a00_0000 + number).to_be_bytes()), port)
+    }
+
+    #[test]
+    fn many_peers_are_reached_for_as_long_as_the_allocation_is_used() {
+        const PEERS: u32 = 300;
+        let mut now = Instant::now();
+        let mut server = Server::new(|_| false);
+        let mut allocation = server.allocation(now);
+        let rounds = 200;
+        for round in 1..=rounds {
+            for number in 0..PEERS {
+                // Two at one address, as behind a NAT.
+                server.send(now, &mut allocation, peer(number, 1));
+                server.send(now, &mut allocation, peer(number, 2));
+            }
+            assert_eq!(server.relayed, (2 * round * PEERS) as usize, "lost in round {round}");
+            now += Duration::from_secs(5);
+        }
+        // The client itself asks again for what is not answered yet when its time comes.
+        assert!(server.asked < (PEERS * 9) as usize + 20, "{} questions in 1000 seconds", server.asked);
+        // Whoever is not sent to any more is forgotten.
+        for _ in 0..100 {
+            now += Duration::from_secs(5);
+            server.converse(now, &mut allocation, Vec::new());
+        }
+        assert!(allocation.permissions.is_empty() && allocation.asked.is_empty());
+        assert!(server.permissions.values().all(|until| *until <= now));
+    }
+
+    #[test]
+    fn refused_addresses_are_in_nobody_s_way() {
+        let mut now = Instant::now();
+        let good = "192.0.2.77:7".parse::<SocketAddr>().unwrap();
+        let mut server = Server::new(|ip| ip.to_string().starts_with("10."));
+        let mut allocation = server.allocation(now);
+        let many = 2 * MAX_PERMISSIONS as u32;
+        for number in 0..many {
+            for _ in 0..3 {
+                server.send(now, &mut allocation, peer(number, 1));
+            }
+            now += Duration::from_millis(50);
+        }
+        assert!(server.asked < many as usize + 20, "{} questions", server.asked);
+        assert_eq!(server.relayed, 0);
+        server.send(now, &mut allocation, good);
+        assert_eq!(server.relayed, 1);
+        assert!(allocation.permissions.values().all(|permission| permission.waiting.is_empty()));
+    }
+
+    #[test]
+    fn a_server_is_not_asked_for_what_none_gives() {
+        let now = Instant::now();
+        let mut server = Server::new(|_| false);
+        let mut allocation = server.allocation(now);
+        for address in ["127.0.0.1:1", "[::1]:1", "[2001:db8::1]:1"] {
+            server.send(now, &mut allocation, address.parse().unwrap());
+        }
+        assert_eq!(server.asked, 0);
+    }
+
+    #[test]
+    fn a_question_that_is_lost_is_asked_again_by_what_is_sent_later() {
+        let mut now = Instant::now();
+        let mut server = Server::new(|_| false);
+        let mut allocation = server.allocation(now);
+        for _ in 0..2 {
+            assert!(allocation.send(now, peer(1, 1), b"data"[..].into()).is_none());
+            for _ in 0..20 {
+                now += Duration::from_millis(500);
+                allocation.handle_timeout(now);
+                allocation.poll_datagrams(&mut Vec::new());
+            }
+        }
+        assert!(allocation.asked.is_empty());
+        server.send(now, &mut allocation, peer(1, 1));
+        assert_eq!(server.relayed, 3, "those that waited, too");
+        // The client keeps none that it would renew.
+        let before = server.asked;
+        for _ in 0..100 {
+            now += Duration::from_secs(5);
+            server.converse(now, &mut allocation, Vec::new());
+        }
+        assert_eq!(server.asked, before);
+    }
 
     /// Seconds of the client's for each of the server's.
     const HASTE: u32 = 60;
@@ -215,7 +492,7 @@ mod tests {
                 allocation.handle(now(), &buffer[..length]);
             }
             allocation.handle_timeout(now());
-            allocation.poll_events(|event| match event {
+            allocation.poll_events(now(), |event| match event {
                 TurnEvent::Data { from, data } => {
                     assert_eq!((from, &data[..]), (peer_address, &b"back"[..]));
                     back += 1;

@@ -142,9 +142,7 @@ impl Handler for Reports {
     }
 
     fn channel_closed(&self, connection: &Arc<Connection>, channel: ChannelId) {
-        if let Some(open) = self.peer(connection) {
-            self.events.push_of(connection, Event::ChannelClosed { peer: open.peer.clone(), channel: channel.0 });
-        }
+        self.peers.channel_closed(connection, channel, &self.events);
     }
 
     fn messages(&self, connection: &Arc<Connection>, messages: &mut VecDeque<Message>) {

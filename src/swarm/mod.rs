@@ -15,6 +15,8 @@ mod readiness;
 mod room;
 mod runtime;
 mod stats;
+#[cfg(test)]
+mod tests;
 
 pub use crate::link::{ChannelOptions, Reliability};
 pub use config::{Config, IceServer, IceTransportPolicy, Signaling, MAX_NAME_BYTES};
@@ -60,7 +62,8 @@ pub struct Swarm {
     peers: Arc<Peers>,
     driver: Driver,
     started: AtomicBool,
-    closing: AtomicBool,
+    /// Closed, or broken.
+    closing: Arc<AtomicBool>,
     done: Arc<Done>,
     _runtime: Arc<SharedRuntime>,
 }
@@ -106,12 +109,17 @@ impl Swarm {
             connections: HashMap::new(),
             runtime: runtime.clone(),
         };
-        let done = Arc::new(Done::default());
+        let (closing, done) = (Arc::new(AtomicBool::new(false)), Arc::new(Done::default()));
         runtime.spawn({
-            let (events, done) = (events.clone(), done.clone());
+            let (events, closing, done) = (events.clone(), closing.clone(), done.clone());
             async move {
                 let outcome = AssertUnwindSafe(room.run()).catch_unwind().await;
-                let error = outcome.err().map(|panic| panic_text(&*panic));
+                // Nobody closed it who broke, and no call has an effect any more.
+                closing.store(true, Ordering::Release);
+                let error = match outcome {
+                    Ok(ended) => ended.err().map(str::to_owned),
+                    Err(panic) => Some(panic_text(&*panic)),
+                };
                 if error.is_some() {
                     room.driver.shut_down().await;
                 }
@@ -129,7 +137,7 @@ impl Swarm {
             peers,
             driver,
             started: AtomicBool::new(false),
-            closing: AtomicBool::new(false),
+            closing,
             done,
             _runtime: runtime,
         })

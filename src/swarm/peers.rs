@@ -1,12 +1,12 @@
 //! The open peers, as the callers' threads see them: written by the room's task, read by every send.
 
-use super::event::{Event, Peer};
+use super::event::{Event, Peer, FAST};
 use super::queue::EventQueue;
 use super::Error;
 use crate::driver::Connection;
 use crate::link::ChannelId;
 use crate::protocol::ConnectionId;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// Channels that the other side may open before its peer is announced here.
@@ -29,6 +29,18 @@ pub(crate) struct OpenPeer {
     pub peer: Peer,
     pub connection: Arc<Connection>,
     pub native: bool,
+    /// Further channels that the application knows of; written under the lock of `early`.
+    channels: Mutex<BTreeSet<u32>>,
+}
+
+impl OpenPeer {
+    pub fn new(peer: Peer, connection: Arc<Connection>, native: bool) -> Self {
+        Self { peer, connection, native, channels: Mutex::default() }
+    }
+
+    fn channels(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Peers {
@@ -36,16 +48,25 @@ impl Peers {
         self.early.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the peer known to senders and readers and announces it, then its channels that were open before.
+    /// Makes the peer known to senders and readers and announces it, then its channels that were open before. One that was known by
+    /// another link has those of this one from now on.
     pub fn announce(&self, open: Arc<OpenPeer>, announcement: Option<Event>, events: &EventQueue) {
         let mut early = self.early();
         let (peer, connection) = (open.peer.clone(), open.connection.clone());
-        self.open.write().unwrap_or_else(PoisonError::into_inner).insert(peer.id(), open.clone());
+        let old = self.open.write().unwrap_or_else(PoisonError::into_inner).insert(peer.id(), open.clone());
+        if let Some(old) = old.filter(|old| !Arc::ptr_eq(&old.connection, &connection)) {
+            for channel in std::mem::take(&mut *old.channels()) {
+                events.push(Event::ChannelClosed { peer: peer.clone(), channel });
+            }
+            // Who waits for room on the old one waits in vain.
+            events.push(Event::Writable { peer: peer.clone(), channel: FAST });
+        }
         if let Some(event) = announcement {
             events.push(event);
         }
         connection.set_tag(peer.id());
         for EarlyChannel { channel, label, remote } in early.remove(connection.id()).unwrap_or_default() {
+            open.channels().insert(channel.0);
             events.push(Event::ChannelOpen { peer: peer.clone(), channel: channel.0, label, remote });
         }
     }
@@ -53,9 +74,16 @@ impl Peers {
     pub fn channel_open(&self, connection: &Arc<Connection>, opened: EarlyChannel, events: &EventQueue) {
         // Under this lock the peer is announced, so that its channels always come after it.
         let mut early = self.early();
+        // Its owner has closed it, and forgets it under this lock, or has done so.
+        if connection.is_closed() {
+            return;
+        }
         match self.get(connection.tag()) {
+            // The peer has another link by now.
+            Ok(open) if !Arc::ptr_eq(&open.connection, connection) => {}
             Ok(open) => {
                 let EarlyChannel { channel, label, remote } = opened;
+                open.channels().insert(channel.0);
                 let peer = open.peer.clone();
                 events.push_of(connection, Event::ChannelOpen { peer, channel: channel.0, label, remote });
             }
@@ -71,9 +99,34 @@ impl Peers {
         }
     }
 
+    pub fn channel_closed(&self, connection: &Arc<Connection>, channel: ChannelId, events: &EventQueue) {
+        let mut early = self.early();
+        match self.get(connection.tag()) {
+            Ok(open) => {
+                // One that the peer had by another link was told of.
+                let known = Arc::ptr_eq(&open.connection, connection) && open.channels().remove(&channel.0);
+                if known {
+                    let peer = open.peer.clone();
+                    events.push_of(connection, Event::ChannelClosed { peer, channel: channel.0 });
+                }
+            }
+            Err(_) => {
+                if let Some(channels) = early.get_mut(connection.id()) {
+                    channels.retain(|opened| opened.channel != channel);
+                }
+            }
+        }
+    }
+
     /// Forgets what was kept for a connection that is gone.
     pub fn forget(&self, connection: &ConnectionId) {
         self.early().remove(connection);
+    }
+
+    /// Links whose channels wait for their peer.
+    #[cfg(test)]
+    pub fn early_links(&self) -> usize {
+        self.early().len()
     }
 
     pub fn remove(&self, id: u64) -> Option<Arc<OpenPeer>> {

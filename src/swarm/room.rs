@@ -29,26 +29,39 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// Until the swarm is closed. The last event is pushed by the caller.
-    pub async fn run(&mut self) {
+    /// Until the swarm is closed, or its driver is gone. The last event is pushed by the caller.
+    pub async fn run(&mut self) -> Result<(), &'static str> {
+        let mut outcome = Ok(());
+        let driver = self.driver.clone();
         loop {
             while let Some(action) = self.mesh.poll_action() {
                 if self.perform(action) {
-                    return self.wind_up().await;
+                    self.wind_up().await;
+                    return outcome;
                 }
             }
             if self.letters.is_empty() {
                 self.events.release();
+                if outcome.is_err() {
+                    // Its last reports are read: whoever else is open hears of the end, too.
+                    self.input(Input::Close);
+                    continue;
+                }
             }
             let timeout = self.mesh.poll_timeout();
             tokio::select! {
                 letter = self.letters.next() => match letter {
                     Some(letter) => self.read(letter),
                     // Every handle is gone, and with them who could hear of anything.
-                    None => return self.wind_up().await,
+                    None => {
+                        self.wind_up().await;
+                        return outcome;
+                    }
                 },
                 carried = self.carrier.next() => self.hear(carried),
                 () = sleep_until(timeout) => self.input(Input::Timeout),
+                // Nobody but this task shuts it down.
+                () = driver.ended(), if outcome.is_ok() => outcome = Err("the network task failed"),
             }
         }
     }
@@ -183,10 +196,7 @@ impl Room {
             }
             MeshEvent::PeerSwitched { peer, connection, native, .. } => {
                 let Ok(open) = self.peers.get(peer.0) else { return };
-                let peer = open.peer.clone();
-                self.announce(peer.clone(), connection, native, false);
-                // Who waits for it waits for the connection that was.
-                Event::Writable { peer, channel: crate::swarm::FAST }
+                return self.announce(open.peer.clone(), connection, native, false);
             }
             MeshEvent::PeerClosed { peer, user_id, reason, detail } => {
                 Event::PeerClosed { peer: self.gone(peer, user_id), reason, detail }
@@ -206,7 +216,7 @@ impl Room {
 
     fn announce(&mut self, peer: Peer, id: ConnectionId, native: bool, first: bool) {
         let Some(connection) = self.connections.get(&id).cloned() else { return };
-        let open = Arc::new(OpenPeer { peer: peer.clone(), connection: connection.clone(), native });
+        let open = Arc::new(OpenPeer::new(peer.clone(), connection.clone(), native));
         let announcement = first.then(|| Event::PeerOpen { peer, connection: id.as_str().to_owned(), native });
         self.peers.announce(open, announcement, &self.events);
         connection.start_reading();
