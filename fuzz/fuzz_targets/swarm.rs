@@ -18,7 +18,7 @@ fuzz_target!(|text: &str| {
     config.peer_buffer = 0;
     let swarm = Swarm::new(config).unwrap();
     swarm.start().unwrap();
-    let quoted = |text: &str| format!("\"{}\"", text.escape_default());
+    let quoted = |text: &str| serde_json::to_string(text).unwrap();
     for (number, line) in text.lines().take(8).enumerate() {
         let sdp = if line.starts_with('v') {
             line.replace("\\n", "\r\n")
@@ -33,7 +33,6 @@ fuzz_target!(|text: &str| {
                 quoted(&sdp),
                 quoted(line)
             );
-            // Malformed, for what the escaping does not fit.
             let _ = swarm.dispatch(&json);
         }
     }
