@@ -74,7 +74,7 @@ pub enum Input {
     SignalingDown,
     /// From the server.
     Signal(ServerMessage),
-    /// The link made its offer, for [`Action::CreateOffer`] or [`Action::RestartIce`].
+    /// The link made its offer, for [`Action::CreateOffer`].
     LinkOffer { connection: ConnectionId, sdp: String },
     /// The link made its answer, for [`Action::AcceptOffer`].
     LinkAnswer { connection: ConnectionId, sdp: String },
