@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -190,6 +191,28 @@ static void the_descriptor_is_level_triggered(void) {
   rtcswarm_free(swarm);
 }
 
+static void nop_event(rtcswarm *swarm, const rtcswarm_event *event, void *user_data) {
+  (void)swarm;
+  (void)event;
+  (void)user_data;
+}
+
+static void a_failed_call_decides_nothing(void) {
+  rtcswarm *swarm = new_swarm("alice");
+  struct rlimit limit, none;
+  CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+  none = limit;
+  none.rlim_cur = 0;
+  int32_t fd = -7;
+  CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+  EXPECT(RTCSWARM_ERR_IO, rtcswarm_get_fd(swarm, &fd));
+  CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+  CHECK(fd == -7);
+  OK(rtcswarm_set_event_callback(swarm, nop_event, NULL, NULL));
+  EXPECT(RTCSWARM_ERR_BUSY, rtcswarm_get_fd(swarm, &fd));
+  rtcswarm_free(swarm);
+}
+
 struct waiter {
   pthread_t thread;
   rtcswarm *swarm;
@@ -259,12 +282,6 @@ static void closed_while_others_wait(void) {
     CHECK(waiters[i].status == RTCSWARM_ERR_CLOSED);
   }
   rtcswarm_free(swarm);
-}
-
-static void nop_event(rtcswarm *swarm, const rtcswarm_event *event, void *user_data) {
-  (void)swarm;
-  (void)event;
-  (void)user_data;
 }
 
 static void in_the_child(rtcswarm *swarm, uint64_t peer) {
@@ -355,6 +372,7 @@ int main(int argc, char **argv) {
       {"freed_in_any_state", freed_in_any_state},
       {"events_outlive_their_swarm", events_outlive_their_swarm},
       {"the_descriptor_is_level_triggered", the_descriptor_is_level_triggered},
+      {"a_failed_call_decides_nothing", a_failed_call_decides_nothing},
       {"a_wakeup_wakes_one", a_wakeup_wakes_one},
       {"freed_while_others_wait", freed_while_others_wait},
       {"closed_while_others_wait", closed_while_others_wait},
