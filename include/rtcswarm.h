@@ -557,7 +557,7 @@ typedef struct rtcswarm_hub_limits {
    */
   size_t max_message_bytes;
   /*
-   Of one client, sustained; twice that in a burst.
+   Of one client, sustained; twice that in a burst, and 16 more for each member that it is paired with by a join.
    */
   uint32_t messages_per_second;
   uint32_t members_per_room;

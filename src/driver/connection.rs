@@ -317,14 +317,13 @@ impl Connection {
         data: &[u8],
         urgent: bool,
     ) -> Result<(), SendError> {
-        let mut admitted = urgent;
-        if channel == ChannelId::FAST && !urgent {
-            let admission = self.outbox().admit(is_text, data)?;
-            if let Admitted::Later { first } = admission {
+        let fast = channel == ChannelId::FAST;
+        if fast && !urgent {
+            let admitted = self.outbox().admit(is_text, data)?;
+            if let Admitted::Later { first } = admitted {
                 self.wake_if(first);
                 return Ok(());
             }
-            admitted = true;
         }
         let now = Instant::now();
         let pumped = {
@@ -333,9 +332,12 @@ impl Connection {
                 return Err(SendError::NotOpen);
             }
             let sent = std::panic::catch_unwind(AssertUnwindSafe(|| {
-                // What was sent before goes before.
+                if !fast {
+                    return core.link.send(now, channel, is_text, data.into(), urgent);
+                }
+                // What was sent before goes before; and it is admitted, by the outbox or because it is urgent.
                 let taken = self.feed(&mut core.link, now, true);
-                let sent = core.link.send(now, channel, is_text, data.into(), admitted);
+                let sent = core.link.send(now, channel, is_text, data.into(), true);
                 self.outbox().look(core.link.fast(), taken);
                 sent
             }));
@@ -496,7 +498,7 @@ impl Connection {
         self.pump_if(now, true, |_| true);
     }
 
-    /// For what is in the driver's list: it may have been pumped since.
+    /// For what is in the driver's list: it may have been pumped since. Whether it was now.
     pub(super) fn pump_dirty(self: &Arc<Self>, now: Instant) -> bool {
         self.pump_if(now, false, |core| core.dirty || !core.held.is_empty() || !self.outbox().is_empty())
     }

@@ -1,9 +1,10 @@
 //! The outermost loop under a swarm: one UDP socket per address family, all links of a swarm behind it, their timers.
 //!
 //! A [`Connection`] is a [`crate::link`] behind its own mutex with its place in the routing table. Messages go
-//! caller → [`Connection::send`] → wire on the caller's own thread when little is on its way, and wire → driver's task →
-//! [`Handler::messages`] on the way in; while a thread of the application's waits for messages that come one after the other, it
-//! reads them itself ([`Driver::lead`]). No hop through the swarm's brain. The handler is called with no lock held.
+//! caller → [`Connection::send`] → wire on the caller's own thread when little is on its way, by an outbox and the driver's task when
+//! more is, and wire → driver's task → [`Handler::messages`] on the way in; while a thread of the application's waits for messages that
+//! come one after the other, it reads them itself ([`Driver::lead`]). No hop through the swarm's brain. The handler is called with no
+//! lock held but the one that keeps datagrams in order.
 
 mod connection;
 mod gather;
@@ -92,8 +93,8 @@ pub struct IceServer {
     pub credential: String,
 }
 
-/// Called on the driver's task or on a thread that called into the driver or the connection; never with a lock held, never for one
-/// connection from two threads at once. Must not block.
+/// Called on the driver's task or on a thread that called into the driver or the connection; with no lock held but the one of who reads
+/// the sockets, never for one connection from two threads at once. Must not block, nor read the sockets.
 pub trait Handler: Send + Sync + 'static {
     /// A local candidate; `None` once, when there will be no more.
     fn local_candidate(&self, connection: &Arc<Connection>, candidate: Option<IceCandidate>);

@@ -42,7 +42,7 @@ pub(super) struct Shared {
     dirty: Mutex<Vec<Key>>,
     pace: Mutex<SharedPace>,
     wake: Notify,
-    /// Held from the socket to the connections.
+    /// Held from the socket to the connections, and while they are pumped in between.
     reading: Mutex<()>,
     lead: Lead,
     gathering: Mutex<Gathering>,
@@ -213,7 +213,6 @@ impl Driver {
     /// Waits for connections that are flushing (their deadlines bound it), closes every other at once, releases TURN
     /// allocations, closes the sockets; completes when the task is gone.
     pub async fn shut_down(&self) {
-        let mut done = self.0.done.subscribe();
         self.0.stopping.store(true, Ordering::Release);
         // In a statement of its own: the loop would hold the table's lock, which closing takes.
         let connections = self.0.table().all();
@@ -223,8 +222,7 @@ impl Driver {
             }
         }
         self.0.wake.notify_one();
-        // The sender lives in what we hold.
-        let _ = done.wait_for(|done| *done).await;
+        self.ended().await;
     }
 
     /// Completes when the task is gone, whoever wanted it.

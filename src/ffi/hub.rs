@@ -26,7 +26,7 @@ pub struct rtcswarm_hub_limits {
     pub struct_size: usize,
     /// Of one client's message, in bytes.
     pub max_message_bytes: usize,
-    /// Of one client, sustained; twice that in a burst.
+    /// Of one client, sustained; twice that in a burst, and 16 more for each member that it is paired with by a join.
     pub messages_per_second: u32,
     pub members_per_room: u32,
     pub rooms: u32,

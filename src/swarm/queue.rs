@@ -312,10 +312,8 @@ impl EventQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::{DriverConfig, Handler};
-    use crate::link::{ChannelId, ChannelOptions, Message};
-    use crate::mesh::{ErrorCode, LinkEnd};
-    use crate::protocol::{ConnectionId, IceCandidate};
+    use crate::mesh::ErrorCode;
+    use crate::swarm::tests::driver;
 
     fn signal(n: u32) -> Event {
         Event::Signal { json: n.to_string() }
@@ -389,28 +387,10 @@ mod tests {
         assert_eq!(popper.join().unwrap(), Some(signal(1)));
     }
 
-    /// Of a swarm that reports to nobody.
-    fn connection(runtime: &tokio::runtime::Runtime) -> (Driver, Arc<Connection>) {
-        struct Nobody;
-        impl Handler for Nobody {
-            fn local_candidate(&self, _: &Arc<Connection>, _: Option<IceCandidate>) {}
-            fn open(&self, _: &Arc<Connection>) {}
-            fn ice_connected(&self, _: &Arc<Connection>, _: bool) {}
-            fn channel_open(&self, _: &Arc<Connection>, _: ChannelId, _: &str, _: &ChannelOptions, _: bool) {}
-            fn channel_closed(&self, _: &Arc<Connection>, _: ChannelId) {}
-            fn messages(&self, _: &Arc<Connection>, _: &mut VecDeque<Message>) {}
-            fn writable(&self, _: &Arc<Connection>, _: ChannelId) {}
-            fn ended(&self, _: &Arc<Connection>, _: LinkEnd) {}
-        }
-        let driver = Driver::start(runtime.handle(), DriverConfig::for_tests(), Arc::new(Nobody)).unwrap();
-        let (connection, _) = driver.offer(ConnectionId::random(&mut rand::rng())).unwrap();
-        (driver, connection)
-    }
-
     #[test]
     fn whatever_a_peer_causes_holds_its_connection_up_and_ends_with_it() {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let (_driver, connection) = connection(&runtime);
+        let (_runtime, driver) = driver();
+        let (connection, _) = driver.offer("c".into()).unwrap();
         let queue = EventQueue::new(10 * (EVENT_OVERHEAD + 4));
         let junk = || Event::Error { code: ErrorCode::Protocol, detail: "junk".into() };
         for _ in 0..9 {

@@ -32,7 +32,8 @@ fn channel(number: u32) -> EarlyChannel {
     EarlyChannel { channel: ChannelId(number), label: "label".into(), remote: true }
 }
 
-fn driver() -> (Arc<SharedRuntime>, Driver) {
+/// Reports to nobody.
+pub(super) fn driver() -> (Arc<SharedRuntime>, Driver) {
     let runtime = SharedRuntime::get().unwrap();
     let driver = Driver::start(&runtime, DriverConfig::for_tests(), Arc::new(Deaf)).unwrap();
     (runtime, driver)
