@@ -11,6 +11,7 @@ mod gather;
 mod lead;
 mod outbox;
 mod pacer;
+mod spin;
 mod table;
 mod task;
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::gather::{bind, usable_servers, Gathering, News};
 use super::lead::Lead;
 use super::outbox::Bounds;
 use super::pacer::SharedPace;
+use super::spin::Spin;
 use super::table::{Key, Table, Timers};
 use super::{DriverConfig, DriverError, DriverStats, Handler};
 use crate::link::{stun, Datagram, Link, LinkConfig};
@@ -45,6 +46,7 @@ pub(super) struct Shared {
     /// Held from the socket to the connections, and while they are pumped in between.
     reading: Mutex<()>,
     lead: Lead,
+    spin: Spin,
     gathering: Mutex<Gathering>,
     /// Whether there is an allocation that a datagram might have to go through, or come from.
     has_servers: bool,
@@ -86,6 +88,7 @@ impl Driver {
             wake: Notify::new(),
             reading: Mutex::default(),
             lead: Lead::default(),
+            spin: Spin::default(),
             gathering: Mutex::new(gathering),
             has_servers: !servers.is_empty(),
             reflexive: Mutex::default(),
@@ -398,8 +401,8 @@ impl Shared {
             let blocked = sockets.iter().zip(&watches).fold(false, |any, (socket, watch)| !socket.flush(watch) || any);
             let (first, second) = (watches.first(), watches.get(1));
             tokio::select! {
-                true = readable(first), if reading => self.receive(&sockets[0], first),
-                true = readable(second), if reading => self.receive(&sockets[1], second),
+                true = readable(first), if reading => drop(self.receive(&sockets[0], first)),
+                true = readable(second), if reading => drop(self.receive(&sockets[1], second)),
                 () = writable(first, second), if blocked => {}
                 () = self.wake.notified() => {}
                 () = &mut sleep => {}
@@ -451,8 +454,8 @@ impl Shared {
         }
     }
 
-    /// Takes what waits at a socket, and pumps the connections that got something.
-    fn receive(self: &Arc<Self>, socket: &Socket, watch: Option<&Watch>) {
+    /// Takes what waits at a socket, and pumps the connections that got something. How many datagrams they were.
+    fn receive(self: &Arc<Self>, socket: &Socket, watch: Option<&Watch>) -> usize {
         // Without a watch one is enough: `poll` says if there is more.
         let batches = if watch.is_some() { BATCHES } else { 1 };
         let mut touched: Vec<Arc<Connection>> = Vec::new();
@@ -464,10 +467,10 @@ impl Shared {
                 }
             }
         };
+        let mut routed = 0;
         for _ in 0..batches {
             let now = Instant::now();
             let mut news = News::default();
-            let mut routed = 0;
             // Datagrams go to their connections in the order in which they came, whoever reads: DTLS takes one that is overtaken by
             // 64 others for a replay (RFC 6347, section 4.1.2.6), and SCTP waits a second to send it again.
             let order = lock(&self.reading);
@@ -488,9 +491,10 @@ impl Shared {
             self.spread(now, news);
             pump(&mut touched, now);
             if !more {
-                return;
+                break;
             }
         }
+        routed
     }
 
     /// Whether nothing came.
@@ -507,11 +511,11 @@ impl Shared {
         // Up: a wait that ends too soon would be begun again, and again.
         let millis = i32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
         // SAFETY: as many valid entries as it says.
-        let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, millis) };
+        let mut poll = |millis| unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, millis) };
+        let ready = if self.spin.look(|| poll(0) != 0) { 1 } else { poll(millis) };
         if ready > 0 {
-            for (socket, _) in sockets.iter().zip(&polled).filter(|(_, polled)| polled.revents != 0) {
-                self.receive(socket, None);
-            }
+            let readable = sockets.iter().zip(&polled).filter(|(_, polled)| polled.revents != 0);
+            self.spin.came(readable.map(|(socket, _)| self.receive(socket, None)).sum());
         }
         ready == 0
     }

@@ -39,6 +39,8 @@ pub use stats::{ConnectionStats, Progress};
 /// DTLS records that came before there was a path to answer on.
 const MAX_EARLY_DTLS: usize = 4;
 
+/// Pairs that the other side has nominated and that we have not checked yet.
+const MAX_NOMINATIONS: usize = 8;
 /// STUN datagrams that came before the remote description and are replayed after it.
 const MAX_EARLY: usize = 16;
 /// Remote candidates of one link.
@@ -136,6 +138,8 @@ pub(crate) struct Link {
     early: Vec<(SocketAddr, SocketAddr, BytesMut)>,
     early_dtls: Vec<(SocketAddr, SocketAddr, BytesMut)>,
     early_candidates: Vec<String>,
+    /// The last nomination of each pair, until our own check of it has succeeded.
+    nominations: Vec<(SocketAddr, SocketAddr, BytesMut)>,
     candidates: usize,
     open: bool,
     connected: bool,
@@ -213,6 +217,7 @@ impl Link {
             early: Vec::new(),
             early_dtls: Vec::new(),
             early_candidates: Vec::new(),
+            nominations: Vec::new(),
             candidates: 0,
             open: false,
             connected: false,
@@ -359,7 +364,25 @@ impl Link {
         self.feed(now, local, remote, data);
     }
 
+    /// To the engine. A nomination of a pair that we have not checked yet counts once our check has succeeded (RFC 8445, 7.3.1.5), but
+    /// the engine neither keeps nor answers it: it is given to it again then. A browser's next one would come 48 ms later.
     fn feed(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, data: BytesMut) {
+        let (nominates, succeeds) = (stun::is_nomination(&data), stun::is_binding_success(&data));
+        if self.path_found || !(nominates || succeeds) {
+            return self.feed_once(now, local, remote, data);
+        }
+        let of_pair = |(ours, theirs, _): &(SocketAddr, SocketAddr, BytesMut)| (*ours, *theirs) == (local, remote);
+        let kept = self.nominations.iter().position(of_pair).map(|index| self.nominations.swap_remove(index));
+        if nominates && self.nominations.len() < MAX_NOMINATIONS {
+            self.nominations.push((local, remote, data.clone()));
+        }
+        self.feed_once(now, local, remote, data);
+        if let Some((_, _, nomination)) = kept.filter(|_| succeeds) {
+            self.feed_once(now, local, remote, nomination);
+        }
+    }
+
+    fn feed_once(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, data: BytesMut) {
         let transport = TransportContext {
             local_addr: local,
             peer_addr: remote,
@@ -517,6 +540,9 @@ impl Link {
                 };
                 self.active = now;
                 self.path_found |= connected;
+                if connected {
+                    self.nominations = Vec::new();
+                }
                 if connected != self.connected {
                     self.connected = connected;
                     if self.open {

@@ -9,6 +9,7 @@ const HEADER: usize = 20;
 const USERNAME: u16 = 0x0006;
 const XOR_PEER_ADDRESS: u16 = 0x0012;
 const DATA: u16 = 0x0013;
+const USE_CANDIDATE: u16 = 0x0025;
 const BINDING_INDICATION: u16 = 0x0011;
 const SEND_INDICATION: u16 = 0x0016;
 const CREATE_PERMISSION_SUCCESS: u16 = 0x0108;
@@ -43,13 +44,23 @@ pub(crate) fn local_ufrag(datagram: &[u8]) -> Option<&str> {
     if !is_binding_request(datagram) {
         return None;
     }
+    std::str::from_utf8(attribute(datagram, USERNAME)?).ok()?.split(':').next()
+}
+
+/// The controlling side wants this pair (RFC 8445, 7.1.2).
+pub(crate) fn is_nomination(datagram: &[u8]) -> bool {
+    is_binding_request(datagram) && attribute(datagram, USE_CANDIDATE).is_some()
+}
+
+/// The value of the first attribute of a kind.
+fn attribute(datagram: &[u8], wanted: u16) -> Option<&[u8]> {
     let mut at = HEADER;
     while at + 4 <= datagram.len() {
         let kind = u16::from_be_bytes([datagram[at], datagram[at + 1]]);
         let length = usize::from(u16::from_be_bytes([datagram[at + 2], datagram[at + 3]]));
         let value = datagram.get(at + 4..at + 4 + length)?;
-        if kind == USERNAME {
-            return std::str::from_utf8(value).ok()?.split(':').next();
+        if kind == wanted {
+            return Some(value);
         }
         // Attributes are padded to four bytes.
         at += 4 + length.next_multiple_of(4);
@@ -124,6 +135,8 @@ mod tests {
     fn the_ufrag_of_a_request_is_found_behind_other_attributes() {
         let datagram = request(b"\x80\x22\x00\x03abc\0\x00\x06\x00\x09us:remote\0\0\0");
         assert_eq!(local_ufrag(&datagram), Some("us"));
+        assert!(!is_nomination(&datagram));
+        assert!(is_nomination(&request(b"\x80\x22\x00\x03abc\0\x00\x25\x00\x00")));
     }
 
     /// Against the sample of RFC 5769, 2.2 and 2.3.

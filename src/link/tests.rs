@@ -383,3 +383,61 @@ fn channels_come_and_go_and_nothing_is_lost_on_another() {
         }
     }
 }
+
+/// What Chromium does: its first check nominates already, and asks an end that has checked nothing yet.
+#[test]
+fn a_nomination_that_comes_before_our_check_counts_after_it() {
+    use webrtc::ice::attributes::{control::AttrControlling, priority::PriorityAttr, use_candidate::UseCandidateAttr};
+    use webrtc::stun::attributes::ATTR_USERNAME;
+    use webrtc::stun::fingerprint::FINGERPRINT;
+    use webrtc::stun::integrity::MessageIntegrity;
+    use webrtc::stun::message::{Message, Setter, TransactionId, BINDING_REQUEST, BINDING_SUCCESS};
+    use webrtc::stun::textattrs::TextAttribute;
+    use webrtc::stun::xoraddr::XorMappedAddress;
+
+    let provider = webrtc::crypto::default_provider().unwrap();
+    let signed = |password: &str, setters: Vec<Box<dyn Setter>>| {
+        let key = MessageIntegrity::new_short_term_integrity_with_provider(password.to_owned(), provider.crypto());
+        let mut setters: Vec<Box<dyn Setter + '_>> = setters.into_iter().map(|setter| setter as _).collect();
+        setters.extend([Box::new(key) as Box<dyn Setter + '_>, Box::new(FINGERPRINT)]);
+        let mut message = Message::new();
+        message.build(&setters).unwrap();
+        BytesMut::from(&message.raw[..])
+    };
+    let line = |sdp: &str, name: &str| {
+        sdp.lines().find_map(|line| line.strip_prefix(&format!("a={name}:"))).unwrap().to_owned()
+    };
+
+    let (config, now) = (config(), Instant::now());
+    let (_, offer) = Link::offer(&config, now).unwrap();
+    let (answerer, answer) = Link::answer(&config, now, &offer).unwrap();
+    let mut end = End::new(answerer, B);
+    let browser: SocketAddr = A.parse().unwrap();
+
+    let nomination = TransactionId::new();
+    let username = format!("{}:{}", line(&answer, "ice-ufrag"), line(&offer, "ice-ufrag"));
+    let check = signed(
+        &line(&answer, "ice-pwd"),
+        vec![
+            Box::new(BINDING_REQUEST),
+            Box::new(nomination),
+            Box::new(TextAttribute::new(ATTR_USERNAME, username)),
+            Box::new(UseCandidateAttr::new()),
+            Box::new(AttrControlling(7)),
+            Box::new(PriorityAttr(1_845_501_695)),
+        ],
+    );
+    end.link.handle_datagram(now, end.address, browser, check);
+    end.pump(now);
+    let own = end.outbox.drain(..).find(|data| stun::is_binding_request(data)).expect("it checks the pair itself");
+
+    let mapped = XorMappedAddress { ip: end.address.ip(), port: end.address.port() };
+    let transaction = TransactionId(stun::transaction_id(&own).unwrap());
+    let success =
+        signed(&line(&offer, "ice-pwd"), vec![Box::new(BINDING_SUCCESS), Box::new(transaction), Box::new(mapped)]);
+    end.link.handle_datagram(now, end.address, browser, success);
+    end.pump(now);
+    let answered = |data: &BytesMut| stun::is_binding_success(data) && stun::transaction_id(data) == Some(nomination.0);
+    assert!(end.outbox.iter().any(answered), "the nomination is answered");
+    assert!(end.outbox.iter().any(|data| stun::is_dtls(data)), "and DTLS begins at once");
+}
