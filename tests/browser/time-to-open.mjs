@@ -127,8 +127,7 @@ Made by \`make && node tests/browser/time-to-open.mjs\`.
 The round trips are counted in the proxy's record (\`init\`, \`accept\`, \`answer\`, the answer at the member; without a spare
 also \`offerRequest\` and \`offer\`), and once more from what the delay costs: (t(${DELAYS.at(-1)} ms) − t(0 ms)) / ${2 * DELAYS.at(-1)} ms.
 
-A native peer that joins a tab waits for Chromium's nomination, which comes with its next check (every 48 ms); two tabs begin
-DTLS before that. In all other combinations native peers are as fast as two tabs, or faster.
+Native peers are as fast as two tabs in every combination, or faster.
 
 ## With a spare offer waiting (\`peerBuffer\` 1)
 

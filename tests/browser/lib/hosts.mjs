@@ -239,6 +239,7 @@ class ProcessHost extends Host {
   call(user, command, args) {
     const id = this.next++
     return new Promise((resolve, reject) => {
+      if (this.ended) return reject(new Error(this.ended))
       this.answers.set(id, { resolve, reject })
       this.write({ id, user, command, args })
     })
@@ -246,9 +247,15 @@ class ProcessHost extends Host {
 
   watch() {
     this.child.once('exit', (code, signal) => {
-      for (const { reject } of this.answers.values()) reject(new Error(`${this.kind} ended: ${code ?? signal}`))
-      if (!this.expected) this.complaints.push(`${this.kind} ended: ${code ?? signal}`)
+      this.ended = `${this.kind} ended: ${code ?? signal}`
+      for (const { reject } of this.answers.values()) reject(new Error(this.ended))
+      if (!this.expected && !this.forgives(signal)) this.complaints.push(this.ended)
     })
+  }
+
+  /** An end that is no fault of what is tested. */
+  forgives() {
+    return false
   }
 
   async stop() {
@@ -269,12 +276,27 @@ export class NodeProcess extends ProcessHost {
     const host = new NodeProcess('node')
     host.child = fork(path.join(HERE, 'lib/node_agent.mjs'), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
     host.child.on('message', (message) => host.receive(message))
+    // It may be gone already; that it is, is heard by `exit`.
+    host.child.on('error', () => {})
     host.watch()
     return host
   }
 
   options(entry, room, options) {
     return jsOptions(entry, room, options)
+  }
+
+  async leaveAll() {
+    this.leaving = true
+    await super.leaveAll()
+  }
+
+  /**
+   * wrtc crashes now and then while its connections close: in one of 40 rooms of three Node processes and nobody else. A process
+   * whose members have left is not used again.
+   */
+  forgives(signal) {
+    return this.leaving && signal === 'SIGSEGV'
   }
 
   write(message) {
