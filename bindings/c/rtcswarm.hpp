@@ -766,16 +766,24 @@ public:
         return limits;
     }
 
-    /// A client that you authenticated, and the rooms that it may join; none: any.
-    SessionId connect(const std::string &user_id, const std::vector<std::string> &rooms = {}) {
+    /// A client that you authenticated, and that may join any room.
+    SessionId connect(const std::string &user_id) {
+        SessionId session = 0;
+        detail::check(rtcswarm_hub_connect(hub_.get(), detail::c_string(user_id), nullptr, 0, &session));
+        return session;
+    }
+    /// The same for one that may join these rooms; throws if there is none.
+    SessionId connect(const std::string &user_id, const std::vector<std::string> &rooms) {
         std::vector<const char *> names;
-        names.reserve(rooms.size());
+        names.reserve(rooms.size() + 1);
         for (const std::string &room : rooms) {
             names.push_back(detail::c_string(room));
         }
+        // The data of an empty vector may be NULL, which is for any room.
+        names.push_back(nullptr);
         SessionId session = 0;
         detail::check(
-            rtcswarm_hub_connect(hub_.get(), detail::c_string(user_id), names.data(), names.size(), &session));
+            rtcswarm_hub_connect(hub_.get(), detail::c_string(user_id), names.data(), rooms.size(), &session));
         return session;
     }
     void receive(SessionId session, std::string_view message) {

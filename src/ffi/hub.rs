@@ -170,8 +170,8 @@ pub unsafe extern "C" fn rtcswarm_hub_free(hub: *mut rtcswarm_hub) {
 }
 
 /// A client whose transport is open and whom the caller has authenticated as `user_id` (NUL-terminated
-/// UTF-8). `rooms` are the `room_count` names of rooms that it may join; a count of 0 lets it join any.
-/// Gives its session, never used again.
+/// UTF-8). `rooms` are the `room_count` names of rooms that it may join; NULL with a count of 0 lets it join any,
+/// and a list without a room is refused. Gives its session, never used again.
 // Safety: `hub` is NULL or lives; `user_id` is NULL or a string; `rooms` has `room_count` strings; `session`
 // is NULL or valid.
 #[no_mangle]
@@ -188,10 +188,14 @@ pub unsafe extern "C" fn rtcswarm_hub_connect(
         if user_id.is_empty() {
             return Err(Failure::invalid("the user id is empty"));
         }
-        let rooms = if room_count == 0 {
+        let rooms = if rooms.is_null() {
+            if room_count > 0 {
+                return Err(Failure::invalid("the rooms are NULL and their count is not 0"));
+            }
             Rooms::Any
-        } else if rooms.is_null() {
-            return Err(Failure::invalid("the rooms are NULL and their count is not 0"));
+        } else if room_count == 0 {
+            // Whoever made a list of what a client may do, and found nothing, did not mean everything.
+            return Err(Failure::invalid("the list of rooms is empty: NULL is for any room"));
         } else {
             let mut names = BTreeSet::new();
             for index in 0..room_count {

@@ -162,6 +162,7 @@ static void null_arguments(void) {
   EXPECT(INVALID, rtcswarm_hub_connect(hub, NULL, NULL, 0, &session));
   EXPECT(INVALID, rtcswarm_hub_connect(hub, "", NULL, 0, &session));
   EXPECT(INVALID, rtcswarm_hub_connect(hub, "a", NULL, 1, &session));
+  EXPECT(INVALID, rtcswarm_hub_connect(hub, "a", rooms, 0, &session));
   EXPECT(INVALID, rtcswarm_hub_connect(hub, "a", rooms, 2, &session));
   EXPECT(INVALID, rtcswarm_hub_connect(hub, "a", NULL, 0, NULL));
   CHECK(session == 7);

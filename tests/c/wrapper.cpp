@@ -118,6 +118,7 @@ static void configs() {
     expect_error(RTCSWARM_ERR_INVALID, [] { rs::Swarm refused(rs::Config("", "alice")); });
     expect_error(RTCSWARM_ERR_INVALID, [&] { config.room("\xff"); });
     expect_error(RTCSWARM_ERR_INVALID, [&] { config.room(std::string("a\0b", 3)); });
+    expect_error(RTCSWARM_ERR_INVALID, [&] { swarm.set_token(std::string("a\0b", 3)); });
     expect_error(RTCSWARM_ERR_INVALID, [&] { config.bind_address("nowhere"); });
     expect_error(RTCSWARM_ERR_INVALID, [&] { rs::Swarm refused(config.timeout(rs::Timeout::answer, 0s)); });
     CHECK(rs::version() == "0.1.0");
@@ -414,6 +415,7 @@ static void hubs() {
     hub.disconnect(alice);
     hub.shut_down();
     expect_error(RTCSWARM_ERR_INVALID, [&] { hub.connect(""); });
+    expect_error(RTCSWARM_ERR_INVALID, [&] { hub.connect("carol", {}); });
 }
 
 int main(int argc, char **argv) {
