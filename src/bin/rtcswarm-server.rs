@@ -65,6 +65,10 @@ struct Serve {
     /// Spare offers kept for one member.
     #[arg(long, env = "RTCSWARM_MAX_SPARES", default_value_t = HubConfig::default().spares_per_member)]
     max_spares: usize,
+    /// Seconds after which a spare offer is replaced: less than TURN credentials last.
+    #[arg(long, env = "RTCSWARM_SPARE_TTL", default_value_t = HubConfig::default().spare_ttl.as_secs(),
+          value_parser = clap::value_parser!(u64).range(1..))]
+    spare_ttl: u64,
     /// Bytes in one message.
     #[arg(long, env = "RTCSWARM_MAX_MESSAGE_BYTES", default_value_t = HubConfig::default().max_message_bytes)]
     max_message_bytes: usize,
@@ -171,6 +175,7 @@ async fn serve(serve: Serve) -> Result<(), String> {
     config.hub = HubConfig {
         members_per_room: serve.max_members,
         spares_per_member: serve.max_spares,
+        spare_ttl: Duration::from_secs(serve.spare_ttl),
         max_message_bytes: serve.max_message_bytes,
         messages_per_second: serve.messages_per_second,
         grace: Duration::from_secs(serve.grace),

@@ -2,8 +2,7 @@
 // "control" is the original failing in the same situation.
 //
 // Left to the tests of media: both sides renegotiate at once; a stream that only the answerer has; `muteTrack`.
-// Left to the tests of the server in Rust: the time to live of spares (ten minutes), joins that two servers publish (there is
-// one server; joining at once is here).
+// Left out: joins that two servers publish (there is one server; joining at once is here).
 
 import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
@@ -357,6 +356,31 @@ test('userId is the principal\'s, not what the client claims', async (t) => {
   const liar = await ours.client('somebody else', 'liar')
   liar.init('claims')
   assert.equal(await liar.closed, 4003)
+})
+
+test('spares age, and are replaced under a new id', async (t) => {
+  const aging = await OurServer.open('--spare-ttl', '1')
+  const watched = await Proxy.open(aging)
+  t.after(() => Promise.all([watched, aging].map((server) => server.stop())))
+  const offers = (log) => log.filter(({ type, way, from }) => type === 'offer' && (way === 'up' || from)).map(({ id }) => id)
+
+  await tab.join(reference, 'first', 'aging')
+  // Whose spare it is: the original with our server too.
+  for (const [host, joiner] of [[native, otherTab], [otherTab, native]]) {
+    const room = `aging ${host.kind}`
+    const begin = watched.log.length
+    const made = () => new Set(offers(watched.log.slice(begin).filter(({ user }) => user === 'first')))
+    const first = await host.join(watched, 'first', room)
+    await eventually('a third spare', () => made().size >= 3)
+    const old = [...made()].slice(0, -1)
+    const second = await joiner.join(watched, 'second', room)
+    await second.untilLinked(['first'])
+    await first.untilLinked(['second'])
+    assert.ok(!old.includes(connection(second, 'first')), 'an old one was handed out')
+  }
+  await t.test('control: with nothing but the protocol an original keeps its first for ever', async () => {
+    assert.equal(new Set(offers(reference.log)).size, 1)
+  })
 })
 
 test('waiters are served in the order in which they came, and not when they are gone', async () => {
