@@ -1025,8 +1025,9 @@ void rtcswarm_hub_free(struct rtcswarm_hub *hub);
 
 /*
  A client whose transport is open and whom the caller has authenticated as `user_id` (NUL-terminated
- UTF-8). `rooms` are the `room_count` names of rooms that it may join; NULL with a count of 0 lets it join any,
- and a list without a room is refused. Gives its session, never used again.
+ UTF-8). `rooms` are the `room_count` names of rooms that it may join; NULL with a count of 0 lets it join any.
+ A list without a room is refused, but see to it that yours is not NULL when it is empty, as that of `malloc(0)`
+ may be. Gives its session, never used again.
  */
 int32_t rtcswarm_hub_connect(struct rtcswarm_hub *hub,
                              const char *user_id,

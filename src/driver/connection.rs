@@ -1,14 +1,14 @@
 //! One link of a swarm, with its lock, its timer and its place in the table.
 
+use super::deliveries::{Deliveries, Next, Notice};
 use super::outbox::{Admitted, Outbox};
 use super::pacer::Pacer;
 use super::table::Key;
 use super::task::Shared;
 use super::DriverError;
 use crate::link::{
-    stun, ChannelId, ChannelOptions, ConnectionStats, Datagram, Link, Message, OpenError, Output, Report, SendError,
+    stun, ChannelId, ChannelOptions, ConnectionStats, Datagram, Link, OpenError, Output, Report, SendError,
 };
-use crate::mesh::LinkEnd;
 use crate::net::candidate::LocalCandidate;
 use crate::protocol::{ConnectionId, IceCandidate};
 use bytes::BytesMut;
@@ -58,58 +58,6 @@ struct Core {
     pacer: Pacer,
     /// An acknowledgement that may leave with the answer.
     held: Vec<Datagram>,
-}
-
-/// What the owner is to hear.
-enum Notice {
-    Candidate(Option<IceCandidate>),
-    Report(Report),
-}
-
-/// Messages that the owner is given at once.
-const RUN: usize = 64;
-/// Channel openings and closings that may wait behind messages which the owner does not take. Nobody has an honest use for more.
-const MAX_CHANNEL_NOTICES: usize = 4096;
-
-/// Notices in order, told by one thread at a time with no lock held.
-#[derive(Default)]
-struct Deliveries {
-    queue: VecDeque<Notice>,
-    channel_notices: usize,
-    flooded: bool,
-    busy: bool,
-    /// Local candidates up to this number are told, and whether their end is.
-    candidates: u64,
-    candidates_ended: bool,
-    started: bool,
-    opened: bool,
-    /// The owner has closed the connection: it hears nothing more.
-    closed: bool,
-}
-
-impl Deliveries {
-    /// The messages that are next, if any are.
-    fn take_messages(&mut self) -> Option<VecDeque<Message>> {
-        let mut run = VecDeque::new();
-        while run.len() < RUN {
-            match self.queue.pop_front() {
-                Some(Notice::Report(Report::Message(message))) => run.push_back(message),
-                Some(other) => {
-                    self.queue.push_front(other);
-                    break;
-                }
-                None => break,
-            }
-        }
-        (!run.is_empty()).then_some(run)
-    }
-
-    /// Those that the owner did not take.
-    fn give_back(&mut self, run: VecDeque<Message>) {
-        if !self.closed {
-            run.into_iter().rev().for_each(|message| self.queue.push_front(Notice::Report(Report::Message(message))));
-        }
-    }
 }
 
 /// What a call on the link gives back, and what is to be done after the lock is gone.
@@ -254,32 +202,7 @@ impl Connection {
     /// come with them.
     pub(super) fn announce(self: &Arc<Self>, candidates: &[(u64, LocalCandidate)], complete: bool) {
         let ufrag = self.ufrag();
-        let mut fresh = Vec::new();
-        let mut ends = false;
-        {
-            let mut deliveries = self.deliveries();
-            if deliveries.closed || deliveries.candidates_ended {
-                return;
-            }
-            for (number, candidate) in candidates {
-                if *number > deliveries.candidates {
-                    deliveries.candidates = *number;
-                    let text = candidate.to_string();
-                    deliveries.queue.push_back(Notice::Candidate(Some(IceCandidate {
-                        candidate: format!("candidate:{text}"),
-                        sdp_mid: Some("0".into()),
-                        sdp_m_line_index: Some(0),
-                        username_fragment: ufrag.clone(),
-                    })));
-                    fresh.push(text);
-                }
-            }
-            if complete {
-                deliveries.candidates_ended = true;
-                deliveries.queue.push_back(Notice::Candidate(None));
-                ends = true;
-            }
-        }
+        let (fresh, ends) = self.deliveries().announce(candidates, complete, ufrag.as_deref());
         // A connection that was closed meanwhile needs no candidates.
         let _ = self.with(Instant::now(), |link| {
             for text in fresh {
@@ -417,7 +340,7 @@ impl Connection {
     /// Delivers what was held back since `open`.
     pub fn start_reading(self: &Arc<Self>) {
         self.core().started = true;
-        self.deliveries().started = true;
+        self.deliveries().start();
         self.resume_reading();
     }
 
@@ -432,12 +355,7 @@ impl Connection {
     pub fn close(self: &Arc<Self>, flush: Option<Instant>) {
         self.closed.store(true, Ordering::SeqCst);
         self.outbox().close();
-        {
-            let mut deliveries = self.deliveries();
-            deliveries.closed = true;
-            deliveries.queue.clear();
-            deliveries.channel_notices = 0;
-        }
+        self.deliveries().close();
         let now = Instant::now();
         let pumped = {
             let mut core = self.core();
@@ -616,26 +534,8 @@ impl Connection {
     }
 
     fn queue(&self, reports: Vec<Report>) {
-        if reports.is_empty() {
-            return;
-        }
-        let mut deliveries = self.deliveries();
-        for mut report in reports {
-            if deliveries.closed || deliveries.flooded {
-                return;
-            }
-            match report {
-                Report::Open => deliveries.opened = true,
-                Report::ChannelOpen { .. } | Report::ChannelClosed(_) => deliveries.channel_notices += 1,
-                _ => {}
-            }
-            if deliveries.channel_notices > MAX_CHANNEL_NOTICES {
-                deliveries.flooded = true;
-                // Who does this loses what was to come, too.
-                deliveries.queue.clear();
-                report = Report::Ended(LinkEnd::Error("the peer opens and closes channels without end".into()));
-            }
-            deliveries.queue.push_back(Notice::Report(report));
+        if !reports.is_empty() {
+            self.deliveries().push(reports);
         }
     }
 
@@ -660,50 +560,25 @@ impl Connection {
         if deliveries.busy {
             return;
         }
-        loop {
-            let held = match deliveries.queue.front() {
-                None => true,
-                Some(Notice::Report(Report::Message(_))) => !deliveries.started || self.is_paused(),
-                // What waits of them is bounded, in `queue`.
-                Some(Notice::Report(Report::ChannelOpen { .. } | Report::ChannelClosed(_))) => self.is_paused(),
-                // Who never opened has nothing that would have to come first.
-                Some(Notice::Report(Report::Ended(_))) => deliveries.opened && !deliveries.started,
-                Some(_) => false,
-            };
-            if held {
-                return;
-            }
-            if let Some(mut run) = deliveries.take_messages() {
-                deliveries.busy = true;
-                drop(deliveries);
-                shared.handler().messages(self, &mut run);
-                deliveries = self.deliveries();
-                deliveries.busy = false;
-                deliveries.give_back(run);
-                continue;
-            }
-            let Some(notice) = deliveries.queue.pop_front() else { return };
+        while let Some(next) = deliveries.next(self.is_paused()) {
             deliveries.busy = true;
-            let ended = match &notice {
-                Notice::Report(Report::Ended(end)) => Some(matches!(end, LinkEnd::Error(_))),
-                _ => None,
-            };
-            if ended.is_some() {
-                // Whatever else the engine may still come up with is not for the owner.
-                deliveries.closed = true;
-                deliveries.queue.clear();
-            }
-            if matches!(notice, Notice::Report(Report::ChannelOpen { .. } | Report::ChannelClosed(_))) {
-                deliveries.channel_notices = deliveries.channel_notices.saturating_sub(1);
-            }
             drop(deliveries);
-            self.tell(&shared, notice);
-            if let Some(ours) = ended {
-                // Nothing more will come, and the owner has heard it: the place in the table is free.
-                self.vanish(&shared, ours);
+            let mut rest = VecDeque::new();
+            match next {
+                Next::Messages(mut run) => {
+                    shared.handler().messages(self, &mut run);
+                    rest = run;
+                }
+                Next::Notice(notice) => self.tell(&shared, notice),
+                Next::End { notice, ours } => {
+                    self.tell(&shared, notice);
+                    // Nothing more will come, and the owner has heard it: the place in the table is free.
+                    self.vanish(&shared, ours);
+                }
             }
             deliveries = self.deliveries();
             deliveries.busy = false;
+            deliveries.give_back(rest);
         }
     }
 

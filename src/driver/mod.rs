@@ -7,6 +7,7 @@
 //! lock held but the one that keeps datagrams in order.
 
 mod connection;
+mod deliveries;
 mod gather;
 mod lead;
 mod outbox;

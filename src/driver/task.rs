@@ -467,14 +467,16 @@ impl Shared {
                 }
             }
         };
-        let mut routed = 0;
+        let mut received = 0;
         for _ in 0..batches {
             let now = Instant::now();
             let mut news = News::default();
+            let mut routed = 0;
             // Datagrams go to their connections in the order in which they came, whoever reads: DTLS takes one that is overtaken by
             // 64 others for a replay (RFC 6347, section 4.1.2.6), and SCTP waits a second to send it again.
             let order = lock(&self.reading);
             let more = socket.receive(watch, |local, remote, datagram| {
+                received += 1;
                 if self.has_servers && lock(&self.gathering).handle(now, local, remote, datagram, &mut news) {
                     return;
                 }
@@ -494,7 +496,7 @@ impl Shared {
                 break;
             }
         }
-        routed
+        received
     }
 
     /// Whether nothing came.
@@ -512,7 +514,7 @@ impl Shared {
         let millis = i32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
         // SAFETY: as many valid entries as it says.
         let mut poll = |millis| unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, millis) };
-        let ready = if self.spin.look(|| poll(0) != 0) { 1 } else { poll(millis) };
+        let ready = if millis > 0 && self.spin.look(|| poll(0) != 0) { 1 } else { poll(millis) };
         if ready > 0 {
             let readable = sockets.iter().zip(&polled).filter(|(_, polled)| polled.revents != 0);
             self.spin.came(readable.map(|(socket, _)| self.receive(socket, None)).sum());

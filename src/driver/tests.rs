@@ -769,11 +769,12 @@ fn one_thread_leads_at_a_time_and_the_bell_calls_it_back() {
     let descriptor = bell.as_raw_fd();
     let leader = std::thread::spawn({
         let driver = b.driver.clone();
-        move || driver.lead(descriptor, PATIENCE)
+        // Not while the one that looks for it is at it.
+        move || until("it is let", || driver.lead(descriptor, PATIENCE))
     });
     until("the other one leads", || !b.driver.lead(descriptor, Duration::ZERO));
     ringer.write_all(b"!").unwrap();
-    assert!(leader.join().unwrap());
+    leader.join().unwrap();
     assert!(b.driver.lead(descriptor, PATIENCE), "now it is free");
     runtime.block_on(b.driver.shut_down());
     assert!(!b.driver.lead(descriptor, Duration::ZERO), "there is nothing to read any more");

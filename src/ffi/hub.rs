@@ -170,8 +170,9 @@ pub unsafe extern "C" fn rtcswarm_hub_free(hub: *mut rtcswarm_hub) {
 }
 
 /// A client whose transport is open and whom the caller has authenticated as `user_id` (NUL-terminated
-/// UTF-8). `rooms` are the `room_count` names of rooms that it may join; NULL with a count of 0 lets it join any,
-/// and a list without a room is refused. Gives its session, never used again.
+/// UTF-8). `rooms` are the `room_count` names of rooms that it may join; NULL with a count of 0 lets it join any.
+/// A list without a room is refused, but see to it that yours is not NULL when it is empty, as that of `malloc(0)`
+/// may be. Gives its session, never used again.
 // Safety: `hub` is NULL or lives; `user_id` is NULL or a string; `rooms` has `room_count` strings; `session`
 // is NULL or valid.
 #[no_mangle]

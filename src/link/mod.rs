@@ -41,6 +41,8 @@ const MAX_EARLY_DTLS: usize = 4;
 
 /// Pairs that the other side has nominated and that we have not checked yet.
 const MAX_NOMINATIONS: usize = 8;
+/// Bytes of a connectivity check; they have about a hundred.
+const LARGEST_CHECK: usize = 512;
 /// STUN datagrams that came before the remote description and are replayed after it.
 const MAX_EARLY: usize = 16;
 /// Remote candidates of one link.
@@ -337,12 +339,12 @@ impl Link {
 
     pub fn handle_datagram(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, data: BytesMut) {
         let is_stun = stun::is_stun(&data);
+        let mut check_succeeds = false;
         if !is_stun {
             self.active = now;
         } else if stun::is_binding_success(&data) {
-            if let Some(transaction) = stun::transaction_id(&data) {
-                self.round_trips.answered(now, transaction);
-            }
+            let transaction = stun::transaction_id(&data);
+            check_succeeds = transaction.is_some_and(|transaction| self.round_trips.answered(now, transaction));
             self.nominate |= self.offerer && !self.connected && !self.path.is_relayed(local, remote);
         }
         if !self.remote_set {
@@ -361,28 +363,41 @@ impl Link {
             }
             return;
         }
+        if !self.path_found && stun::is_nomination(&data) {
+            self.keep_nomination(local, remote, &data);
+        }
         self.feed(now, local, remote, data);
+        if check_succeeds && !self.path_found {
+            self.nominate_again(now, local, remote);
+        }
     }
 
-    /// To the engine. A nomination of a pair that we have not checked yet counts once our check has succeeded (RFC 8445, 7.3.1.5), but
-    /// the engine neither keeps nor answers it: it is given to it again then. A browser's next one would come 48 ms later.
-    fn feed(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, data: BytesMut) {
-        let (nominates, succeeds) = (stun::is_nomination(&data), stun::is_binding_success(&data));
-        if self.path_found || !(nominates || succeeds) {
-            return self.feed_once(now, local, remote, data);
+    /// A nomination of a pair that we have not checked yet counts once our check has succeeded (RFC 8445, 7.3.1.5), but the engine neither
+    /// keeps nor answers it. A browser's next one would come 48 ms later.
+    fn keep_nomination(&mut self, local: SocketAddr, remote: SocketAddr, data: &[u8]) {
+        if data.len() > LARGEST_CHECK {
+            return;
         }
+        self.nominations.retain(|(ours, theirs, _)| (*ours, *theirs) != (local, remote));
+        // Who sent it is not verified yet: the newest are kept, as the true one comes again and again.
+        if self.nominations.len() == MAX_NOMINATIONS {
+            self.nominations.remove(0);
+        }
+        self.nominations.push((local, remote, data.into()));
+    }
+
+    /// Our check of the pair has succeeded. Browsers nominate every pair at first, and the engine takes the first for good: a relayed one
+    /// has to wait for their next check, as a better one may answer until then.
+    fn nominate_again(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr) {
         let of_pair = |(ours, theirs, _): &(SocketAddr, SocketAddr, BytesMut)| (*ours, *theirs) == (local, remote);
-        let kept = self.nominations.iter().position(of_pair).map(|index| self.nominations.swap_remove(index));
-        if nominates && self.nominations.len() < MAX_NOMINATIONS {
-            self.nominations.push((local, remote, data.clone()));
-        }
-        self.feed_once(now, local, remote, data);
-        if let Some((_, _, nomination)) = kept.filter(|_| succeeds) {
-            self.feed_once(now, local, remote, nomination);
+        let Some(index) = self.nominations.iter().position(of_pair) else { return };
+        let (_, _, nomination) = self.nominations.remove(index);
+        if !self.path.is_relayed(local, remote) {
+            self.feed(now, local, remote, nomination);
         }
     }
 
-    fn feed_once(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, data: BytesMut) {
+    fn feed(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, data: BytesMut) {
         let transport = TransportContext {
             local_addr: local,
             peer_addr: remote,

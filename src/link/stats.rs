@@ -123,12 +123,12 @@ impl RoundTrips {
         self.asked.push_back((transaction, now));
     }
 
-    pub fn answered(&mut self, now: Instant, transaction: TransactionId) {
-        if let Some(index) = self.asked.iter().position(|(asked, _)| *asked == transaction) {
-            if let Some((_, at)) = self.asked.remove(index) {
-                self.last = Some(now.saturating_duration_since(at));
-            }
-        }
+    /// Whether it was asked.
+    pub fn answered(&mut self, now: Instant, transaction: TransactionId) -> bool {
+        let index = self.asked.iter().position(|(asked, _)| *asked == transaction);
+        let Some((_, at)) = index.and_then(|index| self.asked.remove(index)) else { return false };
+        self.last = Some(now.saturating_duration_since(at));
+        true
     }
 }
 

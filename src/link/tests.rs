@@ -384,9 +384,22 @@ fn channels_come_and_go_and_nothing_is_lost_on_another() {
     }
 }
 
-/// What Chromium does: its first check nominates already, and asks an end that has checked nothing yet.
+/// Chromium's first check nominates already, while this end has checked nothing yet.
 #[test]
 fn a_nomination_that_comes_before_our_check_counts_after_it() {
+    let (answered, dtls_begins) = nominated_before_our_check("host");
+    assert!(answered, "the nomination is answered");
+    assert!(dtls_begins, "and DTLS begins at once");
+}
+
+/// They nominate every pair at first, and the engine takes the first that counts for good.
+#[test]
+fn an_early_nomination_of_a_relayed_pair_has_to_be_repeated() {
+    assert_eq!(nominated_before_our_check("relay"), (false, false));
+}
+
+/// Whether the nomination is answered, and whether DTLS begins, when our check has succeeded.
+fn nominated_before_our_check(kind: &str) -> (bool, bool) {
     use webrtc::ice::attributes::{control::AttrControlling, priority::PriorityAttr, use_candidate::UseCandidateAttr};
     use webrtc::stun::attributes::ATTR_USERNAME;
     use webrtc::stun::fingerprint::FINGERPRINT;
@@ -413,6 +426,14 @@ fn a_nomination_that_comes_before_our_check_counts_after_it() {
     let (answerer, answer) = Link::answer(&config, now, &offer).unwrap();
     let mut end = End::new(answerer, B);
     let browser: SocketAddr = A.parse().unwrap();
+    end.link.add_remote_candidate(&IceCandidate {
+        candidate: format!("candidate:1 1 udp 1845501695 {} {} typ {kind}", browser.ip(), browser.port()),
+        sdp_mid: Some("0".into()),
+        sdp_m_line_index: Some(0),
+        username_fragment: None,
+    });
+    end.pump(now);
+    end.outbox.clear();
 
     let nomination = TransactionId::new();
     let username = format!("{}:{}", line(&answer, "ice-ufrag"), line(&offer, "ice-ufrag"));
@@ -438,6 +459,5 @@ fn a_nomination_that_comes_before_our_check_counts_after_it() {
     end.link.handle_datagram(now, end.address, browser, success);
     end.pump(now);
     let answered = |data: &BytesMut| stun::is_binding_success(data) && stun::transaction_id(data) == Some(nomination.0);
-    assert!(end.outbox.iter().any(answered), "the nomination is answered");
-    assert!(end.outbox.iter().any(|data| stun::is_dtls(data)), "and DTLS begins at once");
+    (end.outbox.iter().any(answered), end.outbox.iter().any(|data| stun::is_dtls(data)))
 }

@@ -127,8 +127,6 @@ Made by \`make && node tests/browser/time-to-open.mjs\`.
 The round trips are counted in the proxy's record (\`init\`, \`accept\`, \`answer\`, the answer at the member; without a spare
 also \`offerRequest\` and \`offer\`), and once more from what the delay costs: (t(${DELAYS.at(-1)} ms) − t(0 ms)) / ${2 * DELAYS.at(-1)} ms.
 
-Native peers are as fast as two tabs in every combination, or faster.
-
 ## With a spare offer waiting (\`peerBuffer\` 1)
 
 ${table(results, 1)}

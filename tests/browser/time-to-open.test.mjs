@@ -6,8 +6,10 @@ import { test } from 'node:test'
 import { cell, COMBINATIONS, DELAYS, measure, median, report, roundTrips } from './time-to-open.mjs'
 
 const RUNS = Number(process.env.RUNS ?? 4)
-/** What the same join differs by from one time to the next on a busy machine, in ms; less than the 48 from one of Chromium's checks to the next. */
-const NOISE = 40
+/** What the same join differs by from one time to the next on a busy machine, in ms. */
+const NOISE = 50
+/** And what the median over all delays does: less than half of the time from one of Chromium's checks to the next. */
+const NOISE_OF_ALL = 20
 
 test('time to open', async (t) => {
   const results = await measure(RUNS)
@@ -23,10 +25,12 @@ test('time to open', async (t) => {
       }
       const slope = roundTrips(results, combination, peerBuffer)
       assert.ok(Math.abs(slope - expected) < 0.45, `${what}: ${slope} round trips by the slope`)
-      for (const delay of DELAYS) {
+      const behind = DELAYS.map((delay) => {
         const [here, js] = [combination, 'JS–JS'].map((each) => median(cell(results, each, peerBuffer, delay)))
         assert.ok(here <= js + NOISE, `${what} at ${delay} ms: ${here} ms, JS–JS ${js} ms`)
-      }
+        return here - js
+      })
+      assert.ok(median(behind) <= NOISE_OF_ALL, `${what} is ${behind.map(Math.round).join(', ')} ms behind JS–JS`)
     }
   }
 })

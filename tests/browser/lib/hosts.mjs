@@ -276,7 +276,8 @@ export class NodeProcess extends ProcessHost {
     const host = new NodeProcess('node')
     host.child = fork(path.join(HERE, 'lib/node_agent.mjs'), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
     host.child.on('message', (message) => host.receive(message))
-    // It may be gone already; that it is, is heard by `exit`.
+    await once(host.child, 'spawn')
+    // It may be gone when it is told something; that it is, is heard by `exit`.
     host.child.on('error', () => {})
     host.watch()
     return host

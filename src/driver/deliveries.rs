@@ -1,0 +1,165 @@
+//! What the owner of a connection is to hear, in order.
+
+use crate::link::{Message, Report};
+use crate::mesh::LinkEnd;
+use crate::net::candidate::LocalCandidate;
+use crate::protocol::IceCandidate;
+use std::collections::VecDeque;
+
+/// Messages that the owner is given at once.
+const RUN: usize = 64;
+/// Channel openings and closings that may wait behind messages which the owner does not take. Nobody has an honest use for more.
+const MAX_CHANNEL_NOTICES: usize = 4096;
+
+pub(super) enum Notice {
+    Candidate(Option<IceCandidate>),
+    Report(Report),
+}
+
+/// What is told next.
+pub(super) enum Next {
+    /// Those that the owner does not take are given back.
+    Messages(VecDeque<Message>),
+    Notice(Notice),
+    /// Nothing comes after it. `ours`: the other side does not know yet that it is over.
+    End {
+        notice: Notice,
+        ours: bool,
+    },
+}
+
+#[derive(Default)]
+pub(super) struct Deliveries {
+    queue: VecDeque<Notice>,
+    channel_notices: usize,
+    flooded: bool,
+    /// A thread is telling, with no lock held: no other may.
+    pub busy: bool,
+    /// Local candidates up to this number are told, and whether their end is.
+    candidates: u64,
+    candidates_ended: bool,
+    started: bool,
+    opened: bool,
+    /// The owner has closed the connection: it hears nothing more.
+    closed: bool,
+}
+
+impl Deliveries {
+    /// `fast` was opened, and the owner has begun to read.
+    pub fn start(&mut self) {
+        self.started = true;
+    }
+
+    /// The owner wants to hear nothing more.
+    pub fn close(&mut self) {
+        self.closed = true;
+        self.queue.clear();
+        self.channel_notices = 0;
+    }
+
+    pub fn push(&mut self, reports: Vec<Report>) {
+        for mut report in reports {
+            if self.closed || self.flooded {
+                return;
+            }
+            match report {
+                Report::Open => self.opened = true,
+                Report::ChannelOpen { .. } | Report::ChannelClosed(_) => self.channel_notices += 1,
+                _ => {}
+            }
+            if self.channel_notices > MAX_CHANNEL_NOTICES {
+                self.flooded = true;
+                // Who does this loses what was to come, too.
+                self.queue.clear();
+                report = Report::Ended(LinkEnd::Error("the peer opens and closes channels without end".into()));
+            }
+            self.queue.push_back(Notice::Report(report));
+        }
+    }
+
+    /// Those of our candidates that it has not told yet, and their end, if that is new: what the link is to hear too.
+    pub fn announce(
+        &mut self,
+        candidates: &[(u64, LocalCandidate)],
+        complete: bool,
+        ufrag: Option<&str>,
+    ) -> (Vec<String>, bool) {
+        let mut fresh = Vec::new();
+        if self.closed || self.candidates_ended {
+            return (fresh, false);
+        }
+        for (number, candidate) in candidates {
+            if *number > self.candidates {
+                self.candidates = *number;
+                let text = candidate.to_string();
+                self.queue.push_back(Notice::Candidate(Some(IceCandidate {
+                    candidate: format!("candidate:{text}"),
+                    sdp_mid: Some("0".into()),
+                    sdp_m_line_index: Some(0),
+                    username_fragment: ufrag.map(str::to_owned),
+                })));
+                fresh.push(text);
+            }
+        }
+        if complete {
+            self.candidates_ended = true;
+            self.queue.push_back(Notice::Candidate(None));
+        }
+        (fresh, complete)
+    }
+
+    /// Takes what is to be told now. `paused`: the owner takes no messages.
+    pub fn next(&mut self, paused: bool) -> Option<Next> {
+        let held = match self.queue.front()? {
+            Notice::Report(Report::Message(_)) => !self.started || paused,
+            // What waits of them is bounded, in `push`.
+            Notice::Report(Report::ChannelOpen { .. } | Report::ChannelClosed(_)) => paused,
+            // Who never opened has nothing that would have to come first.
+            Notice::Report(Report::Ended(_)) => self.opened && !self.started,
+            _ => false,
+        };
+        if held {
+            return None;
+        }
+        if let Some(run) = self.take_messages() {
+            return Some(Next::Messages(run));
+        }
+        let notice = self.queue.pop_front()?;
+        match &notice {
+            Notice::Report(Report::ChannelOpen { .. } | Report::ChannelClosed(_)) => {
+                self.channel_notices = self.channel_notices.saturating_sub(1);
+            }
+            Notice::Report(Report::Ended(end)) => {
+                let ours = matches!(end, LinkEnd::Error(_));
+                // Whatever else the engine may still come up with is not for the owner.
+                self.close();
+                return Some(Next::End { notice, ours });
+            }
+            _ => {}
+        }
+        Some(Next::Notice(notice))
+    }
+
+    /// The messages that are next, if any are.
+    fn take_messages(&mut self) -> Option<VecDeque<Message>> {
+        let mut run = VecDeque::new();
+        while run.len() < RUN {
+            match self.queue.pop_front() {
+                Some(Notice::Report(Report::Message(message))) => run.push_back(message),
+                Some(other) => {
+                    self.queue.push_front(other);
+                    break;
+                }
+                None => break,
+            }
+        }
+        (!run.is_empty()).then_some(run)
+    }
+
+    /// Messages that the owner did not take.
+    pub fn give_back(&mut self, run: VecDeque<Message>) {
+        if !self.closed {
+            run.into_iter().rev().for_each(|message| self.queue.push_front(Notice::Report(Report::Message(message))));
+        }
+    }
+}
