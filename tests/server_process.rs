@@ -11,7 +11,7 @@ use rtcswarm::signaling::{Signaling, SignalingConfig, SignalingEvent};
 use rtcswarm::swarm::SignalingState;
 use rtcswarm::{Config, Error, Event, Swarm};
 use serde_json::json;
-use server_support::client::{get, Client};
+use server_support::client::{get, until_health, Client};
 use server_support::keys::{unix_now, Claims, KeyPair, SECRET};
 use server_support::{soon, token, PATIENCE};
 use std::io::{BufRead, BufReader, Read};
@@ -281,6 +281,25 @@ async fn it_serves_the_page_that_it_is_given() {
         let answer = get(process.address, &format!("/?token={}", token("ada", "room")), &[]).await;
         assert_eq!((answer.status, answer.body.as_str()), (200, "<!doctype html>mesh"));
     }
+}
+
+#[tokio::test]
+async fn a_goodbye_is_told_from_a_loss_in_the_log() {
+    let secret = File::new(SECRET);
+    let process = Process::start("127.0.0.1:0", &secret.0, &[]);
+    let mut leaves = Client::join(process.address, "leaves", "room").await;
+    leaves.sync().await;
+    leaves.send(Message::Close(None)).await;
+    until_health(process.address, "it has left", |health| health["connections"] == 1).await;
+    let mut dies = Client::join(process.address, "dies", "room").await;
+    dies.sync().await;
+    drop(dies);
+    until_health(process.address, "both are gone", |health| health["connections"] == 1).await;
+    process.signal(libc::SIGTERM);
+    let (_, log) = process.finish();
+    let line = |user: &str, what: &str| log.lines().any(|line| line.contains(user) && line.contains(what));
+    assert!(line("leaves", "disconnected") && !line("leaves", "lost"), "{log}");
+    assert!(line("dies", "connection lost") && !line("dies", "disconnected"), "{log}");
 }
 
 #[tokio::test]

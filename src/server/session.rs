@@ -16,13 +16,18 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A message that is not text, as close code (RFC 6455, 7.4.1: 1003).
 const NOT_TEXT: u16 = close_code::UNSUPPORTED;
 
+/// What is logged where no close came, and never sent (RFC 6455, 7.4.1).
+const ABNORMAL: u16 = close_code::ABNORMAL;
+
 /// Its queue was full.
 const TOO_SLOW: End = End::Told(close_code::POLICY, "too-slow", "you do not read what is sent to you");
 
 /// Why a session ends that the hub did not end.
 enum End {
-    /// The client hung up, or is gone.
+    /// The client said goodbye.
     Gone,
+    /// It did not, and is not there any more; what was seen of that.
+    Lost(String),
     /// It is told why.
     Told(u16, &'static str, &'static str),
     /// By the hub, which forgets it by itself.
@@ -64,6 +69,10 @@ pub(super) async fn run(shared: Arc<Shared>, mut socket: WebSocket, admission: A
     }
     let (code, reason) = match end {
         End::Gone => (close_code::NORMAL, "bye"),
+        End::Lost(detail) => {
+            tracing::info!(%remote, user_id, session = session.0, code = ABNORMAL, reason = detail, "connection lost");
+            return;
+        }
         End::Told(code, name, words) => {
             let error = crate::protocol::ServerMessage::Error { code: name.into(), message: words.into() };
             let _ = tokio::time::timeout(CLOSE_TIMEOUT, socket.send(Message::text(error.to_json()))).await;
@@ -116,14 +125,14 @@ async fn converse(
                     Some(Ok(Message::Binary(_))) => {
                         return End::Told(NOT_TEXT, "not-text", "signaling messages are text");
                     }
-                    Some(Ok(Message::Close(_))) | None => return End::Gone,
+                    Some(Ok(Message::Close(_))) => return End::Gone,
+                    None => return End::Lost("it went without a goodbye".into()),
                     Some(Ok(_)) => {}
                     Some(Err(error)) => {
-                        tracing::debug!(session = session.0, %error, "a session broke");
                         return if error.to_string().contains("too long") {
                             End::Told(close_code::SIZE, "message-too-large", "the message is far larger than allowed")
                         } else {
-                            End::Gone
+                            End::Lost(error.to_string())
                         };
                     }
                 }
@@ -134,7 +143,8 @@ async fn converse(
                     let sending = socket.send(Message::text(text));
                     match tokio::time::timeout(config.pong_timeout, sending).await {
                         Ok(Ok(())) => {}
-                        _ => return End::Gone,
+                        Ok(Err(error)) => return End::Lost(error.to_string()),
+                        Err(_) => return End::Lost("it takes nothing".into()),
                     }
                 }
                 Some(Outgoing::Close(reason)) => return End::ByHub(reason.code(), reason.name()),
@@ -142,12 +152,12 @@ async fn converse(
             },
             () = tokio::time::sleep_until(due.into()) => {
                 if pinged.is_some() {
-                    return End::Gone;
+                    return End::Lost("it does not answer".into());
                 }
                 pinged = Some(Instant::now());
                 let ping = socket.send(Message::Ping(Vec::new().into()));
                 if !matches!(tokio::time::timeout(config.pong_timeout, ping).await, Ok(Ok(()))) {
-                    return End::Gone;
+                    return End::Lost("it takes nothing".into());
                 }
             }
             () = &mut expiry => return End::Told(TOKEN_EXPIRED, "token-expired", "the token has expired"),
