@@ -146,9 +146,11 @@ async fn connect(config: &SignalingConfig, token: &str) -> Result<Socket, End> {
 async fn try_connect(config: &SignalingConfig, token: &str) -> Result<Socket, End> {
     let lost = |what: &str, error: &dyn std::fmt::Display| End::Lost(format!("{what}: {error}"));
     let target = parse_url(&config.url).map_err(End::Refused)?;
+    // The host and the port, and not the whole URL, which may have a secret in it.
+    let what = format!("no connection to {} port {}", target.host, target.port);
     let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
-    let addresses = found.map_err(|e| lost("no connection", &e))?.collect();
-    let tcp = race(addresses, TcpStream::connect).await.map_err(|e| lost("no connection", &e))?;
+    let addresses = found.map_err(|e| lost(&what, &e))?.collect();
+    let tcp = race(addresses, TcpStream::connect).await.map_err(|e| lost(&what, &e))?;
     // Signals are small and urgent.
     let _ = tcp.set_nodelay(true);
     let transport: Box<dyn Transport> = if target.tls {

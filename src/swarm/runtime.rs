@@ -27,7 +27,9 @@ impl SharedRuntime {
             // Not dropped: its drop would wait for threads that this process does not have.
             std::mem::forget(runtime);
         }
-        let workers = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(1, 4));
+        // The application's threads, which send and often read, want cores too; and of two workers one wakes the other for every
+        // bit of work, to watch the sockets meanwhile.
+        let workers = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2).min(4));
         let runtime = Builder::new_multi_thread()
             .worker_threads(workers)
             // Name look-ups only.
