@@ -39,10 +39,9 @@ async function join(proxy, room, [memberHost, joinerHost], peerBuffer) {
   proxy.log.length = 0
   const member = await memberHost.join(proxy, 'member', room, { peerBuffer })
   // Everything that it has to say at first is said, and has arrived.
-  const said = () => proxy.log.filter(({ way, user }) => way === 'up' && user === 'member')
   const ended = ({ type, candidate }) => type === 'candidate' && candidate === null
-  const complete = () => said().filter(ended).length >= peerBuffer && said().length > 0
-  await eventually('the member at the server', () => complete() && proxy.carried('member') === said().length)
+  const complete = (said) => said.length > 0 && said.filter(ended).length >= peerBuffer
+  await eventually('the member at the server', () => complete(proxy.carried('member')))
   const joiner = await joinerHost.join(proxy, 'joiner', room, { peerBuffer })
   const [atJoiner, atMember] = await Promise.all([joiner.untilEvent('open', 'member'), member.untilEvent('open', 'joiner')])
   const init = proxy.log.find(({ way, user, type }) => way === 'up' && user === 'joiner' && type === 'init')

@@ -266,7 +266,7 @@ export class Proxy {
   carry(socket, request) {
     const headers = request.headers.authorization ? { authorization: request.headers.authorization } : {}
     const upstream = new WebSocket(new URL(request.url, this.server.url), { headers })
-    const pair = { socket, upstream, user: undefined, carried: 0 }
+    const pair = { socket, upstream, user: undefined, said: [], carried: 0 }
     this.pairs.add(pair)
     const early = []
     const send = (text) => upstream.send(text, () => pair.carried++)
@@ -275,6 +275,7 @@ export class Proxy {
     socket.on('message', (data) => {
       const message = JSON.parse(data)
       pair.user ??= message.userId
+      pair.said.push(message)
       this.record('up', pair.user, message)
       this.later(() => upstream.readyState <= WebSocket.OPEN && up(String(data)))
     })
@@ -290,9 +291,10 @@ export class Proxy {
     for (const end of [socket, upstream]) end.on('error', () => {})
   }
 
-  /** How many messages of a member the server was given. */
+  /** What a member has said on its newest connection, if the server was given all of it. An older one may still be saying goodbye. */
   carried(user) {
-    return Array.from(this.pairs).findLast((pair) => pair.user === user)?.carried ?? 0
+    const { said, carried } = Array.from(this.pairs).findLast((pair) => pair.user === user) ?? { said: [], carried: 0 }
+    return carried === said.length ? said : []
   }
 
   record(way, user, message) {
