@@ -203,6 +203,9 @@ impl Connection {
     pub(super) fn announce(self: &Arc<Self>, candidates: &[(u64, LocalCandidate)], complete: bool) {
         let ufrag = self.ufrag();
         let (fresh, ends) = self.deliveries().announce(candidates, complete, ufrag.as_deref());
+        if fresh.is_empty() && !ends {
+            return;
+        }
         // A connection that was closed meanwhile needs no candidates.
         let _ = self.with(Instant::now(), |link| {
             for text in fresh {

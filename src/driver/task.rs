@@ -401,8 +401,8 @@ impl Shared {
             let blocked = sockets.iter().zip(&watches).fold(false, |any, (socket, watch)| !socket.flush(watch) || any);
             let (first, second) = (watches.first(), watches.get(1));
             tokio::select! {
-                true = readable(first), if reading => drop(self.receive(&sockets[0], first)),
-                true = readable(second), if reading => drop(self.receive(&sockets[1], second)),
+                true = readable(first), if reading => { self.receive(&sockets[0], first); }
+                true = readable(second), if reading => { self.receive(&sockets[1], second); }
                 () = writable(first, second), if blocked => {}
                 () = self.wake.notified() => {}
                 () = &mut sleep => {}

@@ -16,9 +16,6 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A message that is not text, as close code (RFC 6455, 7.4.1: 1003).
 const NOT_TEXT: u16 = close_code::UNSUPPORTED;
 
-/// What is logged where no close came, and never sent (RFC 6455, 7.4.1).
-const ABNORMAL: u16 = close_code::ABNORMAL;
-
 /// Its queue was full.
 const TOO_SLOW: End = End::Told(close_code::POLICY, "too-slow", "you do not read what is sent to you");
 
@@ -70,7 +67,9 @@ pub(super) async fn run(shared: Arc<Shared>, mut socket: WebSocket, admission: A
     let (code, reason) = match end {
         End::Gone => (close_code::NORMAL, "bye"),
         End::Lost(detail) => {
-            tracing::info!(%remote, user_id, session = session.0, code = ABNORMAL, reason = detail, "connection lost");
+            // Logged where no close came, and never sent (RFC 6455, 7.4.1).
+            let code = close_code::ABNORMAL;
+            tracing::info!(%remote, user_id, session = session.0, code, reason = detail, "connection lost");
             return;
         }
         End::Told(code, name, words) => {
