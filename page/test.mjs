@@ -38,9 +38,7 @@ async function meshed(page, names, patience = PATIENCE) {
   const pairs = names.flatMap((a, i) => names.slice(i + 1).map((b) => [a, b].sort().join(' – '))).sort();
   const told = ([, trip]) => /^(< )?[\d.]+ ms$/.test(trip);
   await until(`mesh of ${names.join(', ')}`, async () => {
-    // While it is loaded anew there is nothing to ask.
-    const links = await rows(page).catch((error) => (/context was destroyed/.test(error.message) ? [] : Promise.reject(error)));
-    const found = [await members(page), links.filter(told).map(([ends]) => ends).sort()];
+    const found = [await members(page), (await rows(page)).filter(told).map(([ends]) => ends).sort()];
     return JSON.stringify(found) === JSON.stringify([[...names].sort(), pairs]);
   }, patience).catch(async (error) => {
     throw new Error(`${error.message}: ${JSON.stringify([await members(page), await rows(page), await banner(page)])}`);

@@ -19,10 +19,16 @@ const PROGRAMS = {
   Python: [PYTHON, join(root, 'examples/chat.py')],
 };
 
+/** Null from a page that is just being loaded anew: there is nothing to ask, and a look may fall into it at any await. */
+const unlessReloading = (error) => {
+  if (/context was destroyed/.test(error.message)) return null;
+  throw error;
+};
+
 /** Waits until `look` gives something, with a deadline. */
 export async function until(what, look, patience = PATIENCE) {
   for (const end = Date.now() + patience; Date.now() < end; ) {
-    const found = await look();
+    const found = await Promise.resolve(look()).catch(unlessReloading);
     if (found) return found;
     await new Promise((done) => setTimeout(done, 20));
   }
