@@ -26,7 +26,8 @@
  *   - pull: rtcswarm_next_event, from any thread, and rtcswarm_get_fd for event loops;
  *   - callbacks: rtcswarm_set_event_callback or rtcswarm_on_..., called one at a time on one thread of the swarm's own.
  * The first event of a peer is PEER_OPEN and its last is PEER_CLOSED; a peer that never opened has one event, PEER_FAILED.
- * Events are never dropped. When received messages are not taken, the peers that send them are held up.
+ * Events are never dropped, but for frames of media. When received messages are not taken, the peers that send them are held
+ * up.
  *
  * Threads. Every function may be called from any thread at any time, also inside callbacks, unless it says otherwise; a
  * config is for one thread at a time. No lock of the library is held while a callback runs. The library runs threads of
@@ -37,8 +38,18 @@
  * points to belongs to the event. What you pass is copied before the call returns. Strings are UTF-8: NUL-terminated where
  * no length goes with them, else any bytes of that length. A pointer with the length 0 may be anything.
  *
- * Peers and channels have numbers, not pointers. A peer's number is never used again in the process: an old one is answered with
- * RTCSWARM_ERR_NO_PEER, however old. Pointers are not checked that way: after rtcswarm_free(p), p is not to be used.
+ * Peers, channels and tracks have numbers, not pointers. A peer's or a track's number is never used again in the process: an
+ * old one is answered with RTCSWARM_ERR_NO_PEER or RTCSWARM_ERR_NO_TRACK, however old. Pointers are not checked that way: after
+ * rtcswarm_free(p), p is not to be used.
+ *
+ * Media. A stream is a name for named tracks of audio or video; rtcswarm_add_tracks gives them to every peer, and theirs come as
+ * RTCSWARM_EVENT_TRACK and RTCSWARM_EVENT_STREAM. What goes over a track are encoded frames: the library neither encodes nor
+ * decodes. rtcswarm_send_frame packs one for all peers and sends it on the calling thread; RTCSWARM_EVENT_FRAME has one that was
+ * put together, and owns its bytes. Media is of the moment: it waits for nobody, and messages do not wait for it. What a reader is
+ * too slow for is dropped, the oldest first, counted in rtcswarm_track_stats, and RTCSWARM_FLAG_GAP is in the frame that comes next;
+ * what a path is too slow for is counted in rtcswarm_peer_stats. After a loss the library asks the sender for a key frame by itself
+ * (not for RTP); where a peer needs one of this side's, RTCSWARM_EVENT_KEY_FRAME_WANTED says so, and the encoder should give it
+ * soon.
  *
  * Fork. A swarm belongs to the process that made it. In a child every call on it answers RTCSWARM_ERR_FORKED, and
  * rtcswarm_free does nothing; the child may make swarms of its own. exec is no problem: no descriptor is inherited.
@@ -48,7 +59,7 @@
  *
  * Versions. Before 1.0 a new minor version may change this interface, a new patch version does not. From 1.0 on, only a new
  * major version will. rtcswarm_version() tells which library is loaded. Structs grow at their end only; those that you
- * provide begin with their size. Events are only ever provided by the library.
+ * provide begin with their size, but for rtcswarm_track_spec, which will not grow. Events are only ever provided by the library.
  */
 
 #ifndef RTCSWARM_H
@@ -156,6 +167,11 @@
  The signaling server refused something; in error events.
  */
 #define RTCSWARM_ERR_REFUSED -23
+
+/*
+ No track of this side's, or of that peer's, has this id; it may have been right a moment ago.
+ */
+#define RTCSWARM_ERR_NO_TRACK -24
 
 /*
  Candidates of every kind may be used.
@@ -267,6 +283,45 @@
 #define RTCSWARM_EVENT_CLOSED 13
 
 /*
+ A peer's track is there: `track`, `name`, `media`. Frames of it may follow.
+ */
+#define RTCSWARM_EVENT_TRACK 14
+
+/*
+ A peer sends a track no more, with RTCSWARM_FLAG_MUTED in `flags`, or again, without it: `track`.
+ */
+#define RTCSWARM_EVENT_TRACK_MUTED 15
+
+/*
+ A peer's track is gone, while the peer stays: it came by another connection, whose tracks follow with new
+ numbers. `track`. Those of a peer that closes go with it, without this.
+ */
+#define RTCSWARM_EVENT_TRACK_ENDED 16
+
+/*
+ Every track that a peer has announced for this stream is there: `name`, `tracks`, `track_count`. Once more when
+ it has announced further ones and they are there too.
+ */
+#define RTCSWARM_EVENT_STREAM 17
+
+/*
+ One encoded frame of a peer's track, in order: `track`, `media`, `codec`, `rtp_time`, `data` and `length`.
+ RTCSWARM_FLAG_KEY_FRAME and RTCSWARM_FLAG_GAP in `flags`.
+ */
+#define RTCSWARM_EVENT_FRAME 18
+
+/*
+ One RTP packet of a peer's track, as it came, in place of frames (rtcswarm_config_set_receive_rtp): `track`,
+ `data` and `length`.
+ */
+#define RTCSWARM_EVENT_RTP 19
+
+/*
+ The peer cannot begin, or go on with, a track of this side's without a key frame: `track`.
+ */
+#define RTCSWARM_EVENT_KEY_FRAME_WANTED 20
+
+/*
  The peer is a rtcswarm, and takes further channels.
  */
 #define RTCSWARM_FLAG_NATIVE 1
@@ -275,6 +330,21 @@
  The other side opened the channel.
  */
 #define RTCSWARM_FLAG_REMOTE 2
+
+/*
+ The frame needs none before it. Also for rtcswarm_send_frame.
+ */
+#define RTCSWARM_FLAG_KEY_FRAME 4
+
+/*
+ Something before the frame is missing: lost on the way, or dropped because it was not taken in time.
+ */
+#define RTCSWARM_FLAG_GAP 8
+
+/*
+ The peer's track is sent no more.
+ */
+#define RTCSWARM_FLAG_MUTED 16
 
 #define RTCSWARM_STATE_CONNECTED 1
 
@@ -353,6 +423,40 @@
 #define RTCSWARM_ADDRESS_BYTES 64
 
 /*
+ A track's kind, which it keeps.
+ */
+#define RTCSWARM_MEDIA_AUDIO 1
+
+#define RTCSWARM_MEDIA_VIDEO 2
+
+/*
+ What a track is encoded in, and what a frame of it is. Opus: one packet (RFC 6716). Its `rtp_time` counts
+ 48000 a second, that of all others 90000.
+ */
+#define RTCSWARM_CODEC_OPUS 1
+
+/*
+ A frame as the encoder gives it (RFC 6386).
+ */
+#define RTCSWARM_CODEC_VP8 2
+
+/*
+ A frame, or a superframe, as the encoder gives it. Profile 0.
+ */
+#define RTCSWARM_CODEC_VP9 3
+
+/*
+ An access unit with start codes (ITU-T H.264, Annex B); that of a key frame has its parameter sets. Constrained
+ baseline, level 3.1.
+ */
+#define RTCSWARM_CODEC_H264 4
+
+/*
+ A temporal unit: OBUs that have their sizes (AV1 specification, 5.2); that of a key frame has a sequence header.
+ */
+#define RTCSWARM_CODEC_AV1 5
+
+/*
  Send `text` to the client.
  */
 #define RTCSWARM_HUB_SEND 1
@@ -410,7 +514,7 @@ typedef struct rtcswarm_event {
    */
   uint64_t peer;
   /*
-   Reserved for media; 0.
+   Which of the peer's tracks, or for KEY_FRAME_WANTED which of this side's.
    */
   uint64_t track;
   /*
@@ -442,7 +546,7 @@ typedef struct rtcswarm_event {
    */
   const char *connection_id;
   /*
-   The label of a channel.
+   The label of a channel, or the name of a track or a stream.
    */
   const char *name;
   /*
@@ -450,13 +554,30 @@ typedef struct rtcswarm_event {
    */
   const char *message;
   /*
-   A message's bytes, or a signal's JSON. Never NULL where `length` is not 0.
+   The bytes of a message, frame or packet, or a signal's JSON. Never NULL where `length` is not 0.
    */
   const uint8_t *data;
   /*
    In bytes.
    */
   size_t length;
+  /*
+   RTCSWARM_MEDIA_…
+   */
+  int32_t media;
+  /*
+   RTCSWARM_CODEC_…
+   */
+  int32_t codec;
+  /*
+   When a frame is to be shown: in units of the codec's clock, from anywhere on, wrapping around.
+   */
+  uint32_t rtp_time;
+  /*
+   The numbers of a stream's tracks.
+   */
+  const uint64_t *tracks;
+  size_t track_count;
 } rtcswarm_event;
 
 /*
@@ -511,6 +632,10 @@ typedef struct rtcswarm_peer_stats {
    */
   char local_candidate_type[8];
   char remote_candidate_type[8];
+  /*
+   Datagrams of media that were more than the way takes, and were not sent.
+   */
+  uint64_t media_dropped;
 } rtcswarm_peer_stats;
 
 /*
@@ -542,6 +667,74 @@ typedef struct rtcswarm_stats {
   uint64_t socket_receive_buffer;
   uint64_t socket_send_buffer;
 } rtcswarm_stats;
+
+/*
+ A track to be added to a stream. The names are NUL-terminated UTF-8 of 1 to 256 bytes.
+
+ With a `codec` (RTCSWARM_CODEC_…) this side sends it; `media` is then 0 or the codec's. With only `media`
+ (RTCSWARM_MEDIA_…) it is negotiated before there is anything to send, which rtcswarm_replace_track begins.
+ With neither it is expected from the other side.
+ */
+typedef struct rtcswarm_track_spec {
+  const char *stream;
+  /*
+   Of its own over all streams of the swarm: the other side's track of the same name comes over the same
+   transceiver.
+   */
+  const char *name;
+  int32_t media;
+  int32_t codec;
+} rtcswarm_track_spec;
+
+/*
+ Figures of a peer's track, or of one of this side's on the way to that peer. Set `struct_size` to
+ sizeof(rtcswarm_track_stats) before the call. What makes no sense for its direction is 0, or negative where
+ that is said. New fields come last.
+ */
+typedef struct rtcswarm_track_stats {
+  size_t struct_size;
+  /*
+   Sent or received, repeated ones among the received too.
+   */
+  uint64_t packets;
+  /*
+   Of their payload.
+   */
+  uint64_t bytes;
+  uint64_t frames;
+  /*
+   Packets that did not arrive: here, or as the other side last reported (RFC 3550, 6.4.1).
+   */
+  uint64_t lost;
+  /*
+   Packets that came too late or twice.
+   */
+  uint64_t useless;
+  /*
+   Received frames or packets that were not taken in time (rtcswarm_config_set_media_queue).
+   */
+  uint64_t dropped;
+  /*
+   Packets that the other side asked for again.
+   */
+  uint64_t retransmissions;
+  /*
+   How often the other side wanted a key frame.
+   */
+  uint64_t key_frame_requests;
+  /*
+   As in RFC 3550, in microseconds.
+   */
+  uint64_t jitter_us;
+  /*
+   By the other side's reports on what this side sends, in microseconds; negative if there is none yet.
+   */
+  int64_t round_trip_us;
+  /*
+   What the way to the other side is thought to take, in bits a second; negative if that is not known.
+   */
+  int64_t bitrate;
+} rtcswarm_track_stats;
 
 /*
  Limits of a hub. Fill it by rtcswarm_hub_limits_default, then change what is to be different. New fields
@@ -744,6 +937,19 @@ int32_t rtcswarm_config_set_send_buffer(struct rtcswarm_config *config, size_t h
 int32_t rtcswarm_config_set_receive_queue(struct rtcswarm_config *config, size_t bytes);
 
 /*
+ How many bytes of received frames and packets of media may wait in the event queue before the oldest are
+ dropped, and counted in rtcswarm_track_stats. Default 8388608.
+ */
+int32_t rtcswarm_config_set_media_queue(struct rtcswarm_config *config, size_t bytes);
+
+/*
+ Not 0: media comes as RTP packets, as they come (RTCSWARM_EVENT_RTP), and not as frames that were put in order
+ (RTCSWARM_EVENT_FRAME, the default).
+ */
+int32_t rtcswarm_config_set_receive_rtp(struct rtcswarm_config *config,
+                                        int32_t receive_rtp);
+
+/*
  One of the deadlines RTCSWARM_TIMEOUT_…, in milliseconds; 1 to a day.
  */
 int32_t rtcswarm_config_set_timeout(struct rtcswarm_config *config, int32_t which, uint32_t milliseconds);
@@ -841,7 +1047,7 @@ int32_t rtcswarm_set_event_callback(struct rtcswarm *swarm,
                                     rtcswarm_finalizer finalizer);
 
 /*
- The same for RTCSWARM_EVENT_PEER_OPEN alone. Each of the six may be set beside the others and beside the
+ The same for RTCSWARM_EVENT_PEER_OPEN alone. Each of the nine may be set beside the others and beside the
  callback for all.
  */
 int32_t rtcswarm_on_open(struct rtcswarm *swarm,
@@ -888,6 +1094,31 @@ int32_t rtcswarm_on_connection(struct rtcswarm *swarm,
                                rtcswarm_event_callback callback,
                                void *user_data,
                                rtcswarm_finalizer finalizer);
+
+/*
+ The same for RTCSWARM_EVENT_STREAM.
+ */
+int32_t rtcswarm_on_stream(struct rtcswarm *swarm,
+                           rtcswarm_event_callback callback,
+                           void *user_data,
+                           rtcswarm_finalizer finalizer);
+
+/*
+ The same for what is said of tracks: RTCSWARM_EVENT_TRACK, RTCSWARM_EVENT_TRACK_MUTED,
+ RTCSWARM_EVENT_TRACK_ENDED and RTCSWARM_EVENT_KEY_FRAME_WANTED.
+ */
+int32_t rtcswarm_on_track(struct rtcswarm *swarm,
+                          rtcswarm_event_callback callback,
+                          void *user_data,
+                          rtcswarm_finalizer finalizer);
+
+/*
+ The same for RTCSWARM_EVENT_FRAME and RTCSWARM_EVENT_RTP.
+ */
+int32_t rtcswarm_on_frame(struct rtcswarm *swarm,
+                          rtcswarm_event_callback callback,
+                          void *user_data,
+                          rtcswarm_finalizer finalizer);
 
 /*
  Sends one binary message of 0 to 262144 bytes to one peer. Returns at once, having queued all of it or
@@ -1006,6 +1237,90 @@ int32_t rtcswarm_get_peer_stats(struct rtcswarm *swarm, uint64_t peer, struct rt
  Gives a swarm's figures.
  */
 int32_t rtcswarm_get_stats(struct rtcswarm *swarm, struct rtcswarm_stats *out);
+
+/*
+ The name of a codec, as in session descriptions: "VP8". Static; "unknown" for any other number. Any thread.
+ */
+const char *rtcswarm_codec_name(int32_t codec);
+
+/*
+ Gives these tracks to every peer there is and will be, before rtcswarm_start or after: all of them, or none.
+ `ids`, NULL or with room for `count`, gets their numbers, which are never used again in the process. The
+ peers hear of them as RTCSWARM_EVENT_TRACK and RTCSWARM_EVENT_STREAM.
+
+ A name that there is already keeps its number. It becomes what is said now and is muted no more, unless that
+ is less than it is: then nothing changes. RTCSWARM_ERR_INVALID for the other kind, for more than 64 tracks,
+ and for names that are none.
+ */
+int32_t rtcswarm_add_tracks(struct rtcswarm *swarm,
+                            const struct rtcswarm_track_spec *specs,
+                            size_t count,
+                            uint64_t *ids);
+
+/*
+ Not 0: sends the track to nobody any more; peers hear RTCSWARM_EVENT_TRACK_MUTED, those that come later do
+ not get it. 0: to everybody again. Wait for RTCSWARM_EVENT_KEY_FRAME_WANTED then, which says that a peer
+ takes it. RTCSWARM_ERR_NO_TRACK if no track of this side's has the number.
+ */
+int32_t rtcswarm_mute(struct rtcswarm *swarm, uint64_t track, int32_t muted);
+
+/*
+ From now on the track is sent in this codec (RTCSWARM_CODEC_…), of its kind: another one than before, or the
+ first. Begin with a key frame. RTCSWARM_ERR_NO_TRACK, or RTCSWARM_ERR_INVALID for a codec of the other kind.
+ */
+int32_t rtcswarm_replace_track(struct rtcswarm *swarm,
+                               uint64_t track,
+                               int32_t codec);
+
+/*
+ Sends one encoded frame of 1 to 4194304 bytes of a track of this side's to every peer that takes it; the
+ codec says what a frame is. `rtp_time` is when it is to be shown, by any clock that begins anywhere and wraps
+ around. `flags`: RTCSWARM_FLAG_KEY_FRAME if it needs none before it, else 0. The data is copied. Never waits,
+ and has no RTCSWARM_WOULD_BLOCK: what a path is too slow for is dropped. Frames of one track go in the order of
+ the calls, so let one thread make them.
+
+ RTCSWARM_OK also where nobody took it: `reached` and `skipped`, each NULL or valid, say how many peers did and
+ did not, such as those that negotiate still, know no such codec, or all of them while the track is muted.
+ RTCSWARM_ERR_NO_TRACK, RTCSWARM_ERR_STATE (not started, or the track has no codec), RTCSWARM_ERR_TOO_LARGE,
+ RTCSWARM_ERR_CLOSED, RTCSWARM_ERR_INVALID (not a frame of that codec).
+ */
+int32_t rtcswarm_send_frame(struct rtcswarm *swarm,
+                            uint64_t track,
+                            const uint8_t *data,
+                            size_t length,
+                            uint32_t rtp_time,
+                            uint32_t flags,
+                            size_t *reached,
+                            size_t *skipped);
+
+/*
+ The same for one RTP packet (RFC 3550), for who has packets and no frames; in the order in which they are to
+ be sent. Its timestamp, marker and payload (1120 bytes at most) go to every peer; payload type, source and
+ sequence number become those that each peer knows. RTCSWARM_ERR_INVALID if it is none.
+ */
+int32_t rtcswarm_send_rtp(struct rtcswarm *swarm,
+                          uint64_t track,
+                          const uint8_t *packet,
+                          size_t length,
+                          size_t *reached,
+                          size_t *skipped);
+
+/*
+ Asks a peer for a key frame of one of its tracks: for who decodes only now. One that is needed after a loss is
+ asked for without it. More than about three times a second changes nothing. RTCSWARM_ERR_NO_TRACK if that peer
+ has no such track.
+ */
+int32_t rtcswarm_request_key_frame(struct rtcswarm *swarm,
+                                   uint64_t peer,
+                                   uint64_t track);
+
+/*
+ Gives figures of a track: of that peer's, or of one of this side's to that peer.
+ */
+int32_t rtcswarm_get_track_stats(struct rtcswarm *swarm,
+                                 uint64_t peer,
+                                 uint64_t track,
+                                 struct rtcswarm_track_stats *out);
 
 /*
  Fills `limits` with the defaults; its `struct_size` must be set before.

@@ -4,6 +4,7 @@
 //!
 //! - [`protocol`]: what goes over the wire, data only;
 //! - [`mesh`] and [`hub`]: the brains of a member and of the server, pure;
+//! - [`media`]: codecs, and frames from and to RTP payloads, pure;
 //! - `link`: one WebRTC connection; the only place that knows the engine;
 //! - `net`: sockets, interfaces, STUN and TURN;
 //! - `driver`: the loop that runs links over sockets and timers;
@@ -21,6 +22,7 @@ pub mod ffi;
 pub mod hub;
 mod link;
 mod log;
+pub mod media;
 pub mod mesh;
 mod net;
 pub mod protocol;

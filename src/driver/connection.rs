@@ -1,14 +1,16 @@
 //! One link of a swarm, with its lock, its timer and its place in the table.
 
-use super::deliveries::{Deliveries, Next, Notice};
+use super::deliveries::{Aside, Deliveries, Next, Notice};
 use super::outbox::{Admitted, Outbox};
 use super::pacer::Pacer;
 use super::table::Key;
 use super::task::Shared;
 use super::DriverError;
 use crate::link::{
-    stun, ChannelId, ChannelOptions, ConnectionStats, Datagram, Link, OpenError, Output, Report, SendError,
+    stun, ChannelId, ChannelOptions, ConnectionStats, Datagram, Link, OpenError, Output, Payload, Report, SendError,
+    TrackStats,
 };
+use crate::media::{Codec, LocalStreams, TrackId};
 use crate::net::candidate::LocalCandidate;
 use crate::protocol::{ConnectionId, IceCandidate};
 use bytes::BytesMut;
@@ -168,8 +170,8 @@ impl Connection {
         Ok(())
     }
 
-    /// A renegotiation by the other side: gives the answer.
-    pub fn apply_offer(self: &Arc<Self>, sdp: &str) -> Result<String, DriverError> {
+    /// A renegotiation by the other side: gives the answer, unless an offer of ours goes before.
+    pub fn apply_offer(self: &Arc<Self>, sdp: &str) -> Result<Option<String>, DriverError> {
         let now = Instant::now();
         let answer = self.with(now, |link| link.apply_offer(now, sdp))?.map_err(DriverError::Engine)?;
         self.note_descriptions();
@@ -219,8 +221,37 @@ impl Connection {
         });
     }
 
-    pub(super) fn is_open(&self) -> bool {
+    pub fn is_open(&self) -> bool {
         self.core().open
+    }
+
+    /// Everything that this side gives, from now on. The same twice changes nothing.
+    pub fn set_streams(self: &Arc<Self>, streams: &Arc<LocalStreams>) {
+        let set = self.with(Instant::now(), |link| link.set_streams(streams.clone()));
+        if let Ok(Err(error)) = set {
+            self.fail(&error);
+        }
+    }
+
+    /// One frame in its payloads, on this thread. Gives whether the other side takes the track.
+    pub fn send_frame(self: &Arc<Self>, track: TrackId, codec: Codec, timestamp: u32, payloads: &[Payload]) -> bool {
+        let now = Instant::now();
+        self.with(now, |link| link.send_frame(now, track, codec, timestamp, payloads)).unwrap_or(false)
+    }
+
+    /// Its owner listens to this one again: what it was told of media meanwhile is told once more.
+    pub fn tell_media_again(self: &Arc<Self>) {
+        // One that is closed has nothing to tell.
+        let _ = self.with(Instant::now(), Link::tell_media_again);
+    }
+
+    /// Whether there is such a track of the other side's.
+    pub fn request_key_frame(self: &Arc<Self>, track: TrackId) -> bool {
+        self.with(Instant::now(), |link| link.request_key_frame(track)).unwrap_or(false)
+    }
+
+    pub fn track_stats(&self, track: TrackId) -> Option<TrackStats> {
+        self.core().link.track_stats(track)
     }
 
     /// Asks for a further channel; [`super::Handler::channel_open`] follows.
@@ -321,6 +352,7 @@ impl Connection {
         let mut core = self.core();
         let mut stats = core.link.stats();
         stats.buffered += self.outbox().bytes();
+        stats.media_dropped = core.pacer.dropped();
         stats
     }
 
@@ -572,6 +604,8 @@ impl Connection {
                     shared.handler().messages(self, &mut run);
                     rest = run;
                 }
+                Next::Aside(Aside::Media(report)) => shared.handler().media(self, report),
+                Next::Aside(Aside::Description { sdp, is_offer }) => shared.handler().description(self, sdp, is_offer),
                 Next::Notice(notice) => self.tell(&shared, notice),
                 Next::End { notice, ours } => {
                     self.tell(&shared, notice);
@@ -629,6 +663,8 @@ impl Connection {
             Report::Message(message) => handler.messages(self, &mut [message].into()),
             Report::Writable(channel) => handler.writable(self, channel),
             Report::Ended(end) => handler.ended(self, end),
+            // They are asides.
+            Report::Media(_) | Report::Offer(_) | Report::Answer(_) => {}
         }
     }
 

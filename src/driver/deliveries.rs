@@ -1,6 +1,6 @@
 //! What the owner of a connection is to hear, in order.
 
-use crate::link::{Message, Report};
+use crate::link::{MediaReport, Message, Report};
 use crate::mesh::LinkEnd;
 use crate::net::candidate::LocalCandidate;
 use crate::protocol::IceCandidate;
@@ -11,6 +11,15 @@ const RUN: usize = 64;
 /// Channel openings and closings that may wait behind messages which the owner does not take. Nobody has an honest use for more.
 const MAX_CHANNEL_NOTICES: usize = 4096;
 
+/// Frames and packets that may wait for the owner to begin.
+const MAX_EARLY_MEDIA: usize = 1024;
+
+/// What waits for no message.
+pub(super) enum Aside {
+    Media(MediaReport),
+    Description { sdp: String, is_offer: bool },
+}
+
 pub(super) enum Notice {
     Candidate(Option<IceCandidate>),
     Report(Report),
@@ -20,6 +29,7 @@ pub(super) enum Notice {
 pub(super) enum Next {
     /// Those that the owner does not take are given back.
     Messages(VecDeque<Message>),
+    Aside(Aside),
     Notice(Notice),
     /// Nothing comes after it. `ours`: the other side does not know yet that it is over.
     End {
@@ -31,6 +41,7 @@ pub(super) enum Next {
 #[derive(Default)]
 pub(super) struct Deliveries {
     queue: VecDeque<Notice>,
+    asides: VecDeque<Aside>,
     channel_notices: usize,
     flooded: bool,
     /// A thread is telling, with no lock held: no other may.
@@ -54,6 +65,7 @@ impl Deliveries {
     pub fn close(&mut self) {
         self.closed = true;
         self.queue.clear();
+        self.asides.clear();
         self.channel_notices = 0;
     }
 
@@ -63,6 +75,18 @@ impl Deliveries {
                 return;
             }
             match report {
+                Report::Media(report) => {
+                    self.push_aside(Aside::Media(report));
+                    continue;
+                }
+                Report::Offer(sdp) => {
+                    self.push_aside(Aside::Description { sdp, is_offer: true });
+                    continue;
+                }
+                Report::Answer(sdp) => {
+                    self.push_aside(Aside::Description { sdp, is_offer: false });
+                    continue;
+                }
                 Report::Open => self.opened = true,
                 Report::ChannelOpen { .. } | Report::ChannelClosed(_) => self.channel_notices += 1,
                 _ => {}
@@ -75,6 +99,17 @@ impl Deliveries {
             }
             self.queue.push_back(Notice::Report(report));
         }
+    }
+
+    fn push_aside(&mut self, aside: Aside) {
+        let is_flow = |aside: &Aside| matches!(aside, Aside::Media(MediaReport::Frame(_) | MediaReport::Rtp { .. }));
+        if self.asides.len() >= MAX_EARLY_MEDIA {
+            // The oldest of what flows; the rest is little.
+            if let Some(oldest) = self.asides.iter().position(is_flow) {
+                self.asides.remove(oldest);
+            }
+        }
+        self.asides.push_back(aside);
     }
 
     /// Those of our candidates that it has not told yet, and their end, if that is new: what the link is to hear too.
@@ -110,6 +145,11 @@ impl Deliveries {
 
     /// Takes what is to be told now. `paused`: the owner takes no messages.
     pub fn next(&mut self, paused: bool) -> Option<Next> {
+        if self.started {
+            if let Some(aside) = self.asides.pop_front() {
+                return Some(Next::Aside(aside));
+            }
+        }
         let held = match self.queue.front()? {
             Notice::Report(Report::Message(_)) => !self.started || paused,
             // What waits of them is bounded, in `push`.

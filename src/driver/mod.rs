@@ -21,11 +21,12 @@ mod tests;
 pub use connection::Connection;
 pub use task::{Driver, CONVERSATION};
 
-use crate::link::{ChannelId, ChannelOptions, Message};
+use crate::link::{ChannelId, ChannelOptions, MediaReport, Message};
 use crate::mesh::LinkEnd;
 use crate::protocol::IceCandidate;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::AtomicU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +61,10 @@ pub struct DriverConfig {
     pub ice_failed_timeout: Duration,
     /// Asked of the kernel for each socket, both ways, in bytes.
     pub socket_buffer: usize,
+    /// Names the other sides' tracks.
+    pub track_ids: Arc<AtomicU64>,
+    /// Media comes as RTP packets and not as frames.
+    pub receive_rtp: bool,
 }
 
 #[cfg(test)]
@@ -83,6 +88,8 @@ impl DriverConfig {
             ice_disconnected_timeout: Duration::from_secs(15),
             ice_failed_timeout: Duration::from_secs(15),
             socket_buffer: 2 << 20,
+            track_ids: Arc::new(AtomicU64::new(1)),
+            receive_rtp: false,
         }
     }
 }
@@ -117,6 +124,11 @@ pub trait Handler: Send + Sync + 'static {
     /// Messages in order, to be taken from the front: all of them, or until a [`Connection::pause_reading`] in here, which holds
     /// back the rest until [`Connection::resume_reading`].
     fn messages(&self, connection: &Arc<Connection>, messages: &mut VecDeque<Message>);
+    /// Of tracks and streams, and what comes on them; held like messages until [`Connection::start_reading`], but by no
+    /// [`Connection::pause_reading`].
+    fn media(&self, connection: &Arc<Connection>, report: MediaReport);
+    /// An offer of ours that renegotiates an open connection, or our answer to one that was put off: for the other side.
+    fn description(&self, connection: &Arc<Connection>, sdp: String, is_offer: bool);
     /// After a `WouldBlock` on that channel there is room again; once per `WouldBlock` episode.
     fn writable(&self, connection: &Arc<Connection>, channel: ChannelId);
     /// The last call for this connection; not after [`Connection::close`].

@@ -6,6 +6,8 @@
 //!
 //! A rate alone does not help where the other side gets no processor for some milliseconds: Chromium's socket holds 28
 //! datagrams. So what is on its way and not acknowledged is bounded too, by what that socket holds and what the way itself does.
+//!
+//! Media has slices too, and waits for no acknowledgement nor for messages; what is too much of it is dropped, the oldest first.
 
 use crate::link::{stun, Datagram, Progress};
 use std::collections::VecDeque;
@@ -24,6 +26,8 @@ const IN_FLIGHT: usize = 24;
 const WAKING: Duration = Duration::from_millis(5);
 /// What a datagram has beside payload: the DTLS record's header, nonce and tag, SCTP's header, one chunk's header.
 const OVERHEAD: usize = 37 + 12 + 16;
+/// Datagrams of media that may wait: a fifth of a second, and the largest frame.
+const MAX_MEDIA: usize = 4096;
 /// What a full datagram has.
 const PAYLOAD: usize = 1200 - OVERHEAD;
 /// What each message adds that shares a datagram with others: its chunk's header and padding.
@@ -132,11 +136,25 @@ pub(super) struct Pacer {
     allowance: Allowance,
     flight: Flight,
     waiting: VecDeque<Datagram>,
+    media: VecDeque<Datagram>,
+    /// Of media.
+    dropped: u64,
+}
+
+/// RTP and RTCP, by their first byte (RFC 9443).
+fn is_media(datagram: &Datagram) -> bool {
+    datagram.data.first().is_some_and(|byte| (128..192).contains(byte))
 }
 
 impl Default for Pacer {
     fn default() -> Self {
-        Self { allowance: Allowance::new(OF_A_LINK), flight: Flight::default(), waiting: VecDeque::new() }
+        Self {
+            allowance: Allowance::new(OF_A_LINK),
+            flight: Flight::default(),
+            waiting: VecDeque::new(),
+            media: VecDeque::new(),
+            dropped: 0,
+        }
     }
 }
 
@@ -153,29 +171,48 @@ impl Pacer {
         for datagram in datagrams {
             if stun::is_stun(&datagram.data) {
                 passed.push(datagram);
+            } else if is_media(&datagram) {
+                if self.media.len() == MAX_MEDIA {
+                    self.media.pop_front();
+                    self.dropped += 1;
+                }
+                self.media.push_back(datagram);
             } else {
                 self.waiting.push_back(datagram);
             }
         }
+        let media = self.allow(now, pace, self.media.len());
+        passed.extend(self.media.drain(..media));
         self.flight.update(now, progress);
-        let ours = self.allowance.take(now, self.waiting.len().min(self.flight.room()));
-        let count = pace.0.take(now, ours);
-        self.allowance.left += ours - count;
+        let count = self.allow(now, pace, self.waiting.len().min(self.flight.room()));
         self.flight.depart(now, progress, self.waiting.iter().take(count));
         passed.extend(self.waiting.drain(..count));
-        (passed, (!self.waiting.is_empty()).then_some(now + PERIOD))
+        (passed, (!self.is_empty()).then_some(now + PERIOD))
+    }
+
+    fn allow(&mut self, now: Instant, pace: &mut SharedPace, wanted: usize) -> usize {
+        let ours = self.allowance.take(now, wanted);
+        let count = pace.0.take(now, ours);
+        self.allowance.left += ours - count;
+        count
+    }
+
+    /// Datagrams of media that were too many.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting.is_empty() && self.media.is_empty()
     }
 
     /// All of it, in front of these.
     pub fn release(&mut self, mut datagrams: Vec<Datagram>) -> Vec<Datagram> {
-        if self.waiting.is_empty() {
+        if self.is_empty() {
             return datagrams;
         }
         let mut all = Vec::from(std::mem::take(&mut self.waiting));
+        all.extend(std::mem::take(&mut self.media));
         all.append(&mut datagrams);
         all
     }
@@ -256,6 +293,25 @@ mod tests {
         }
         assert!(flight.room() > 30 * OF_A_LINK, "{}", flight.room());
         assert!(flight.round_trip <= far);
+    }
+
+    #[test]
+    fn media_waits_for_no_messages_and_the_oldest_of_too_much_is_dropped() {
+        let (mut pacer, mut pace, mut now) = (Pacer::default(), SharedPace::default(), Instant::now());
+        let media = |number| {
+            let mut datagram = datagram(number);
+            datagram.data[0] = 128;
+            datagram
+        };
+        pacer.pass(now, &mut pace, &ARRIVED, (0..100).map(datagram).collect());
+        now += PERIOD;
+        let passed = pacer.pass(now, &mut pace, &ARRIVED, (1000..1010).map(media).collect()).0;
+        assert_eq!(numbers(&passed)[..10], (1000..1010).collect::<Vec<_>>());
+        assert_eq!(passed.len(), OF_A_LINK);
+        pacer.pass(now, &mut pace, &ARRIVED, (0..MAX_MEDIA as u32 + 7).map(media).collect());
+        assert_eq!(pacer.dropped(), 7);
+        now += PERIOD;
+        assert_eq!(numbers(&pacer.pass(now, &mut pace, &ARRIVED, Vec::new()).0)[0], 7);
     }
 
     #[test]

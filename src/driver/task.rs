@@ -9,6 +9,7 @@ use super::spin::Spin;
 use super::table::{Key, Table, Timers};
 use super::{DriverConfig, DriverError, DriverStats, Handler};
 use crate::link::{stun, Datagram, Link, LinkConfig};
+use crate::media::LocalStreams;
 use crate::net::candidate::{Kind, LocalCandidate};
 use crate::net::socket::{Socket, Watch};
 use crate::protocol::ConnectionId;
@@ -36,6 +37,8 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(4);
 pub(super) struct Shared {
     handler: Arc<dyn Handler>,
     links: LinkConfig,
+    /// What this side gives, on connections to come.
+    streams: RwLock<Arc<LocalStreams>>,
     pub bounds: Bounds,
     sockets: RwLock<Vec<Arc<Socket>>>,
     table: Mutex<Table>,
@@ -79,6 +82,7 @@ impl Driver {
         let shared = Arc::new(Shared {
             handler,
             links: LinkConfig::new(&config, window).map_err(DriverError::Io)?,
+            streams: RwLock::default(),
             bounds: Bounds::of(&config),
             sockets: RwLock::new(sockets.clone()),
             table: Mutex::default(),
@@ -134,20 +138,21 @@ impl Driver {
 
     /// A new connection from a remote offer, with its answer.
     pub fn answer(&self, id: ConnectionId, offer: &str) -> Result<(Arc<Connection>, String), DriverError> {
-        self.begin(id, |links, now| Link::answer(links, now, offer))
+        self.begin(id, |links, now, streams| Link::answer(links, now, offer, streams))
     }
 
     fn begin(
         &self,
         id: ConnectionId,
-        make: impl FnOnce(&LinkConfig, Instant) -> Result<(Link, String), String>,
+        make: impl FnOnce(&LinkConfig, Instant, Arc<LocalStreams>) -> Result<(Link, String), String>,
     ) -> Result<(Arc<Connection>, String), DriverError> {
         let shared = &self.0;
         if shared.stopping.load(Ordering::Acquire) {
             return Err(DriverError::Engine("the swarm is closed".into()));
         }
         let now = Instant::now();
-        let made = std::panic::catch_unwind(AssertUnwindSafe(|| make(&shared.links, now)));
+        let streams = shared.streams();
+        let made = std::panic::catch_unwind(AssertUnwindSafe(|| make(&shared.links, now, streams)));
         let made = made.map_err(|_| DriverError::Engine("the WebRTC engine failed on this".into()))?;
         let (link, sdp) = made.map_err(DriverError::Engine)?;
         let key = shared.table().next_key();
@@ -161,8 +166,25 @@ impl Driver {
         }
         let (candidates, complete) = shared.candidates();
         connection.announce(&candidates, complete);
+        // They may have changed before the connection was known to who changed them.
+        connection.set_streams(&shared.streams());
         connection.pump_now(now);
         Ok((connection, sdp))
+    }
+
+    /// Everything that this side gives from now on, on every connection that there is or will be.
+    pub fn set_streams(&self, streams: &Arc<LocalStreams>) {
+        let shared = &self.0;
+        let mut current = shared.streams.write().unwrap_or_else(PoisonError::into_inner);
+        if current.version < streams.version {
+            current.clone_from(streams);
+        }
+        drop(current);
+        // In a statement of its own: the loop would hold the table's lock.
+        let connections = shared.table().all();
+        for connection in connections {
+            connection.set_streams(streams);
+        }
     }
 
     /// Waits at the sockets, reads once if something comes, and returns: for a thread that waits for an event and has heard a
@@ -273,6 +295,10 @@ impl Shared {
 
     pub fn pace(&self) -> MutexGuard<'_, SharedPace> {
         lock(&self.pace)
+    }
+
+    fn streams(&self) -> Arc<LocalStreams> {
+        self.streams.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn sockets(&self) -> Vec<Arc<Socket>> {

@@ -92,6 +92,10 @@ impl Handler for Recorder {
         }
     }
 
+    fn media(&self, _: &Arc<Connection>, _: MediaReport) {}
+
+    fn description(&self, _: &Arc<Connection>, _: String, _: bool) {}
+
     fn writable(&self, connection: &Arc<Connection>, channel: ChannelId) {
         self.hear(connection, Heard::Writable(channel));
     }

@@ -275,6 +275,28 @@ pub unsafe extern "C" fn rtcswarm_config_set_receive_queue(config: *mut rtcswarm
     })
 }
 
+/// How many bytes of received frames and packets of media may wait in the event queue before the oldest are
+/// dropped, and counted in rtcswarm_track_stats. Default 8388608.
+// Safety: `config` is NULL or lives.
+#[no_mangle]
+pub unsafe extern "C" fn rtcswarm_config_set_media_queue(config: *mut rtcswarm_config, bytes: usize) -> i32 {
+    set(config, |config| {
+        config.media_queue = bytes;
+        Ok(())
+    })
+}
+
+/// Not 0: media comes as RTP packets, as they come (RTCSWARM_EVENT_RTP), and not as frames that were put in order
+/// (RTCSWARM_EVENT_FRAME, the default).
+// Safety: `config` is NULL or lives.
+#[no_mangle]
+pub unsafe extern "C" fn rtcswarm_config_set_receive_rtp(config: *mut rtcswarm_config, receive_rtp: i32) -> i32 {
+    set(config, |config| {
+        config.receive_rtp = receive_rtp != 0;
+        Ok(())
+    })
+}
+
 /// One of the deadlines RTCSWARM_TIMEOUT_…, in milliseconds; 1 to a day.
 // Safety: `config` is NULL or lives.
 #[no_mangle]

@@ -60,7 +60,7 @@ pub unsafe extern "C" fn rtcswarm_broadcast_text(
 
 /// # Safety
 /// Both are NULL or valid.
-unsafe fn tell(broadcast: Broadcast, reached: *mut usize, skipped: *mut usize) -> Result<(), Failure> {
+pub(super) unsafe fn tell(broadcast: Broadcast, reached: *mut usize, skipped: *mut usize) -> Result<(), Failure> {
     if !reached.is_null() {
         reached.write(broadcast.reached);
     }

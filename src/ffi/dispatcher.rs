@@ -3,8 +3,10 @@
 
 use super::event::{
     rtcswarm_event, OwnedEvent, RTCSWARM_EVENT_BINARY, RTCSWARM_EVENT_CLOSED, RTCSWARM_EVENT_ERROR,
-    RTCSWARM_EVENT_PEER_CLOSED, RTCSWARM_EVENT_PEER_FAILED, RTCSWARM_EVENT_PEER_OPEN, RTCSWARM_EVENT_PEER_STATE,
-    RTCSWARM_EVENT_SIGNAL, RTCSWARM_EVENT_SIGNALING_STATE, RTCSWARM_EVENT_TEXT,
+    RTCSWARM_EVENT_FRAME, RTCSWARM_EVENT_KEY_FRAME_WANTED, RTCSWARM_EVENT_PEER_CLOSED, RTCSWARM_EVENT_PEER_FAILED,
+    RTCSWARM_EVENT_PEER_OPEN, RTCSWARM_EVENT_PEER_STATE, RTCSWARM_EVENT_RTP, RTCSWARM_EVENT_SIGNAL,
+    RTCSWARM_EVENT_SIGNALING_STATE, RTCSWARM_EVENT_STREAM, RTCSWARM_EVENT_TEXT, RTCSWARM_EVENT_TRACK,
+    RTCSWARM_EVENT_TRACK_ENDED, RTCSWARM_EVENT_TRACK_MUTED,
 };
 use super::handle::{rtcswarm, with, Taking};
 use super::status::Failure;
@@ -35,6 +37,9 @@ enum Topic {
     Signal,
     Error,
     Connection,
+    Stream,
+    Track,
+    Frame,
 }
 
 impl Topic {
@@ -47,6 +52,15 @@ impl Topic {
             Self::Signal => kind == RTCSWARM_EVENT_SIGNAL,
             Self::Error => kind == RTCSWARM_EVENT_ERROR,
             Self::Connection => matches!(kind, RTCSWARM_EVENT_PEER_STATE | RTCSWARM_EVENT_SIGNALING_STATE),
+            Self::Stream => kind == RTCSWARM_EVENT_STREAM,
+            Self::Track => matches!(
+                kind,
+                RTCSWARM_EVENT_TRACK
+                    | RTCSWARM_EVENT_TRACK_MUTED
+                    | RTCSWARM_EVENT_TRACK_ENDED
+                    | RTCSWARM_EVENT_KEY_FRAME_WANTED
+            ),
+            Self::Frame => matches!(kind, RTCSWARM_EVENT_FRAME | RTCSWARM_EVENT_RTP),
         }
     }
 }
@@ -194,7 +208,7 @@ pub unsafe extern "C" fn rtcswarm_set_event_callback(
     register(swarm, Topic::All, callback, user_data, finalizer)
 }
 
-/// The same for RTCSWARM_EVENT_PEER_OPEN alone. Each of the six may be set beside the others and beside the
+/// The same for RTCSWARM_EVENT_PEER_OPEN alone. Each of the nine may be set beside the others and beside the
 /// callback for all.
 // Safety: As for rtcswarm_set_event_callback.
 #[no_mangle]
@@ -265,4 +279,41 @@ pub unsafe extern "C" fn rtcswarm_on_connection(
     finalizer: rtcswarm_finalizer,
 ) -> i32 {
     register(swarm, Topic::Connection, callback, user_data, finalizer)
+}
+
+/// The same for RTCSWARM_EVENT_STREAM.
+// Safety: As for rtcswarm_set_event_callback.
+#[no_mangle]
+pub unsafe extern "C" fn rtcswarm_on_stream(
+    swarm: *mut rtcswarm,
+    callback: rtcswarm_event_callback,
+    user_data: *mut c_void,
+    finalizer: rtcswarm_finalizer,
+) -> i32 {
+    register(swarm, Topic::Stream, callback, user_data, finalizer)
+}
+
+/// The same for what is said of tracks: RTCSWARM_EVENT_TRACK, RTCSWARM_EVENT_TRACK_MUTED,
+/// RTCSWARM_EVENT_TRACK_ENDED and RTCSWARM_EVENT_KEY_FRAME_WANTED.
+// Safety: As for rtcswarm_set_event_callback.
+#[no_mangle]
+pub unsafe extern "C" fn rtcswarm_on_track(
+    swarm: *mut rtcswarm,
+    callback: rtcswarm_event_callback,
+    user_data: *mut c_void,
+    finalizer: rtcswarm_finalizer,
+) -> i32 {
+    register(swarm, Topic::Track, callback, user_data, finalizer)
+}
+
+/// The same for RTCSWARM_EVENT_FRAME and RTCSWARM_EVENT_RTP.
+// Safety: As for rtcswarm_set_event_callback.
+#[no_mangle]
+pub unsafe extern "C" fn rtcswarm_on_frame(
+    swarm: *mut rtcswarm,
+    callback: rtcswarm_event_callback,
+    user_data: *mut c_void,
+    finalizer: rtcswarm_finalizer,
+) -> i32 {
+    register(swarm, Topic::Frame, callback, user_data, finalizer)
 }

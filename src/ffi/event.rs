@@ -1,6 +1,7 @@
 //! `rtcswarm_event`, and the queue it is pulled from.
 
 use super::handle::{rtcswarm, with, Taking};
+use super::media::{codec_number, media_number};
 use super::pointers::{check_out, give};
 use super::status::{
     guard_void, name_of, Failure, RTCSWARM_ERR_IO, RTCSWARM_ERR_MALFORMED, RTCSWARM_ERR_PANIC, RTCSWARM_ERR_REFUSED,
@@ -41,11 +42,35 @@ pub const RTCSWARM_EVENT_ERROR: i32 = 12;
 /// The last event of a swarm. `status` is RTCSWARM_OK, or RTCSWARM_ERR_PANIC and `message` if the swarm
 /// broke.
 pub const RTCSWARM_EVENT_CLOSED: i32 = 13;
+/// A peer's track is there: `track`, `name`, `media`. Frames of it may follow.
+pub const RTCSWARM_EVENT_TRACK: i32 = 14;
+/// A peer sends a track no more, with RTCSWARM_FLAG_MUTED in `flags`, or again, without it: `track`.
+pub const RTCSWARM_EVENT_TRACK_MUTED: i32 = 15;
+/// A peer's track is gone, while the peer stays: it came by another connection, whose tracks follow with new
+/// numbers. `track`. Those of a peer that closes go with it, without this.
+pub const RTCSWARM_EVENT_TRACK_ENDED: i32 = 16;
+/// Every track that a peer has announced for this stream is there: `name`, `tracks`, `track_count`. Once more when
+/// it has announced further ones and they are there too.
+pub const RTCSWARM_EVENT_STREAM: i32 = 17;
+/// One encoded frame of a peer's track, in order: `track`, `media`, `codec`, `rtp_time`, `data` and `length`.
+/// RTCSWARM_FLAG_KEY_FRAME and RTCSWARM_FLAG_GAP in `flags`.
+pub const RTCSWARM_EVENT_FRAME: i32 = 18;
+/// One RTP packet of a peer's track, as it came, in place of frames (rtcswarm_config_set_receive_rtp): `track`,
+/// `data` and `length`.
+pub const RTCSWARM_EVENT_RTP: i32 = 19;
+/// The peer cannot begin, or go on with, a track of this side's without a key frame: `track`.
+pub const RTCSWARM_EVENT_KEY_FRAME_WANTED: i32 = 20;
 
 /// The peer is a rtcswarm, and takes further channels.
 pub const RTCSWARM_FLAG_NATIVE: u32 = 1;
 /// The other side opened the channel.
 pub const RTCSWARM_FLAG_REMOTE: u32 = 2;
+/// The frame needs none before it. Also for rtcswarm_send_frame.
+pub const RTCSWARM_FLAG_KEY_FRAME: u32 = 4;
+/// Something before the frame is missing: lost on the way, or dropped because it was not taken in time.
+pub const RTCSWARM_FLAG_GAP: u32 = 8;
+/// The peer's track is sent no more.
+pub const RTCSWARM_FLAG_MUTED: u32 = 16;
 
 pub const RTCSWARM_STATE_CONNECTED: i32 = 1;
 /// No answer for a while; it may come back.
@@ -84,7 +109,7 @@ pub struct rtcswarm_event {
     pub status: i32,
     /// Whose it is, where it is a peer's.
     pub peer: u64,
-    /// Reserved for media; 0.
+    /// Which of the peer's tracks, or for KEY_FRAME_WANTED which of this side's.
     pub track: u64,
     /// RTCSWARM_CHANNEL_FAST or a further channel, where it is a channel's.
     pub channel: u32,
@@ -100,14 +125,23 @@ pub struct rtcswarm_event {
     pub user_id: *const c_char,
     /// The id of the connection, as the signaling messages name it.
     pub connection_id: *const c_char,
-    /// The label of a channel.
+    /// The label of a channel, or the name of a track or a stream.
     pub name: *const c_char,
     /// Words for people.
     pub message: *const c_char,
-    /// A message's bytes, or a signal's JSON. Never NULL where `length` is not 0.
+    /// The bytes of a message, frame or packet, or a signal's JSON. Never NULL where `length` is not 0.
     pub data: *const u8,
     /// In bytes.
     pub length: usize,
+    /// RTCSWARM_MEDIA_…
+    pub media: i32,
+    /// RTCSWARM_CODEC_…
+    pub codec: i32,
+    /// When a frame is to be shown: in units of the codec's clock, from anywhere on, wrapping around.
+    pub rtp_time: u32,
+    /// The numbers of a stream's tracks.
+    pub tracks: *const u64,
+    pub track_count: usize,
 }
 
 /// An event with all that it points to.
@@ -137,6 +171,11 @@ impl OwnedEvent {
             message: std::ptr::null(),
             data: std::ptr::null(),
             length: 0,
+            media: 0,
+            codec: 0,
+            rtp_time: 0,
+            tracks: std::ptr::null(),
+            track_count: 0,
         };
         let mut text = None;
         // Each kind has one text of its own at most.
@@ -185,6 +224,41 @@ impl OwnedEvent {
             Event::Writable { channel, .. } => {
                 shown.kind = RTCSWARM_EVENT_WRITABLE;
                 shown.channel = *channel;
+            }
+            Event::Track { track, name, kind, .. } => {
+                shown.kind = RTCSWARM_EVENT_TRACK;
+                (shown.track, shown.media) = (*track, media_number(*kind));
+                shown.name = keep(name);
+            }
+            Event::TrackMuted { track, muted, .. } => {
+                shown.kind = RTCSWARM_EVENT_TRACK_MUTED;
+                shown.track = *track;
+                shown.flags = if *muted { RTCSWARM_FLAG_MUTED } else { 0 };
+            }
+            Event::TrackEnded { track, .. } => {
+                shown.kind = RTCSWARM_EVENT_TRACK_ENDED;
+                shown.track = *track;
+            }
+            Event::Stream { name, tracks, .. } => {
+                shown.kind = RTCSWARM_EVENT_STREAM;
+                shown.name = keep(name);
+                (shown.tracks, shown.track_count) = (tracks.as_ptr(), tracks.len());
+            }
+            Event::Frame { track, codec, data, rtp_time, key, gap, .. } => {
+                shown.kind = RTCSWARM_EVENT_FRAME;
+                (shown.track, shown.rtp_time) = (*track, *rtp_time);
+                (shown.media, shown.codec) = (media_number(codec.kind()), codec_number(*codec));
+                shown.flags = if *key { RTCSWARM_FLAG_KEY_FRAME } else { 0 } | if *gap { RTCSWARM_FLAG_GAP } else { 0 };
+                (shown.data, shown.length) = (data.as_ptr(), data.len());
+            }
+            Event::Rtp { track, data, .. } => {
+                shown.kind = RTCSWARM_EVENT_RTP;
+                shown.track = *track;
+                (shown.data, shown.length) = (data.as_ptr(), data.len());
+            }
+            Event::KeyFrameWanted { track, .. } => {
+                shown.kind = RTCSWARM_EVENT_KEY_FRAME_WANTED;
+                shown.track = *track;
             }
             Event::Signal { json } => {
                 shown.kind = RTCSWARM_EVENT_SIGNAL;
@@ -246,6 +320,13 @@ const KINDS: &[(i32, &CStr)] = &[
     (RTCSWARM_EVENT_SIGNALING_STATE, c"signaling state"),
     (RTCSWARM_EVENT_ERROR, c"error"),
     (RTCSWARM_EVENT_CLOSED, c"closed"),
+    (RTCSWARM_EVENT_TRACK, c"track"),
+    (RTCSWARM_EVENT_TRACK_MUTED, c"track muted"),
+    (RTCSWARM_EVENT_TRACK_ENDED, c"track ended"),
+    (RTCSWARM_EVENT_STREAM, c"stream"),
+    (RTCSWARM_EVENT_FRAME, c"frame"),
+    (RTCSWARM_EVENT_RTP, c"rtp"),
+    (RTCSWARM_EVENT_KEY_FRAME_WANTED, c"key frame wanted"),
 ];
 
 const REASONS: &[(i32, &CStr)] = &[

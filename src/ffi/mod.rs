@@ -22,6 +22,8 @@ pub mod data;
 
 pub mod peers;
 
+pub mod media;
+
 pub mod hub;
 
 pub mod log;

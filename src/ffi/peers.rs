@@ -92,6 +92,8 @@ pub struct rtcswarm_peer_stats {
     /// "host", "srflx", "prflx" or "relay" (RFC 8445, 5.1.1); empty if not known.
     pub local_candidate_type: [c_char; 8],
     pub remote_candidate_type: [c_char; 8],
+    /// Datagrams of media that were more than the way takes, and were not sent.
+    pub media_dropped: u64,
 }
 
 /// Figures of a swarm. Set `struct_size` to sizeof(rtcswarm_stats) before the call. New fields come last.
@@ -156,6 +158,7 @@ pub unsafe extern "C" fn rtcswarm_get_peer_stats(
             remote_address: address(stats.remote_address),
             local_candidate_type: copy_text(stats.local_candidate_type),
             remote_candidate_type: copy_text(stats.remote_candidate_type),
+            media_dropped: stats.media_dropped,
         };
         give_sized(out, shown, |stats, size| stats.struct_size = size)
     })

@@ -42,6 +42,8 @@ pub const RTCSWARM_ERR_FORKED: i32 = -21;
 pub const RTCSWARM_ERR_PANIC: i32 = -22;
 /// The signaling server refused something; in error events.
 pub const RTCSWARM_ERR_REFUSED: i32 = -23;
+/// No track of this side's, or of that peer's, has this id; it may have been right a moment ago.
+pub const RTCSWARM_ERR_NO_TRACK: i32 = -24;
 
 const NAMES: &[(i32, &CStr)] = &[
     (RTCSWARM_OK, c"RTCSWARM_OK"),
@@ -62,6 +64,7 @@ const NAMES: &[(i32, &CStr)] = &[
     (RTCSWARM_ERR_FORKED, c"RTCSWARM_ERR_FORKED"),
     (RTCSWARM_ERR_PANIC, c"RTCSWARM_ERR_PANIC"),
     (RTCSWARM_ERR_REFUSED, c"RTCSWARM_ERR_REFUSED"),
+    (RTCSWARM_ERR_NO_TRACK, c"RTCSWARM_ERR_NO_TRACK"),
 ];
 
 /// A failed call: its status and its words.
@@ -94,6 +97,7 @@ impl From<Error> for Failure {
         let status = match &error {
             Error::Invalid(_) => RTCSWARM_ERR_INVALID,
             Error::NoPeer(_) => RTCSWARM_ERR_NO_PEER,
+            Error::NoTrack(_) => RTCSWARM_ERR_NO_TRACK,
             Error::NoChannel(_) => RTCSWARM_ERR_NO_CHANNEL,
             Error::State(_) => RTCSWARM_ERR_STATE,
             Error::Closed => RTCSWARM_ERR_CLOSED,

@@ -4,37 +4,50 @@
 //! the engine (WebRTC.rs' `rtc`), and the only one that works around it.
 
 mod channels;
+mod codecs;
+mod engine;
+mod feedback;
+mod flow;
+mod media;
+mod negotiation;
+mod payload;
 mod pieces;
 mod sdp;
+mod sections;
 mod stats;
 pub(crate) mod stun;
 #[cfg(test)]
 mod tests;
+mod tracks;
 
 use crate::mesh::LinkEnd;
-use crate::protocol::{parse_text, Control, IceCandidate, TextKind, CONTROL_PREFIX, FAST_CHANNEL};
+use crate::protocol::{parse_text, Control, IceCandidate, TextKind, CONTROL_PREFIX};
 use bytes::BytesMut;
 use channels::{is_wordy, Channels, Step, MAX_LABEL};
+use engine::CHECK_INTERVAL;
+use media::Media;
+use negotiation::Negotiation;
 use pieces::PIECE;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use webrtc::data_channel::RTCDataChannelInit;
-use webrtc::ice::mdns::MulticastDnsMode;
 use webrtc::peer_connection::certificate::{CertificateParams, RTCCertificate};
-use webrtc::peer_connection::configuration::setting_engine::{SctpMaxMessageSize, SettingEngineBuilder};
-use webrtc::peer_connection::configuration::RTCConfigurationBuilder;
 use webrtc::peer_connection::event::{RTCDataChannelEvent, RTCPeerConnectionEvent};
 use webrtc::peer_connection::message::RTCMessage;
-use webrtc::peer_connection::sdp::RTCSessionDescription;
 use webrtc::peer_connection::state::{RTCIceConnectionState, RTCPeerConnectionState};
 use webrtc::peer_connection::transport::RTCIceCandidateInit;
-use webrtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
+use webrtc::peer_connection::RTCPeerConnection;
 use webrtc::sansio::Protocol;
 use webrtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
 
 pub use channels::{ChannelId, ChannelOptions, Reliability, SendError};
 pub(crate) use channels::{FastState, OpenError};
-pub use stats::{ConnectionStats, Progress};
+pub(crate) use flow::read_rtp;
+pub(crate) use media::{MediaReport, RemoteFrame, MAX_NAME, MAX_STREAMS};
+pub(crate) use payload::{Packetizer, Payload};
+pub use stats::{ConnectionStats, Progress, TrackStats};
 
 /// DTLS records that came before there was a path to answer on.
 const MAX_EARLY_DTLS: usize = 4;
@@ -52,10 +65,6 @@ const MAX_ROUNDS: usize = 4;
 /// An open link with no data for this long is quiet: the engine's own ticks, five a second, are slowed down for it.
 const QUIET_AFTER: Duration = Duration::from_secs(1);
 const QUIET_TICK: Duration = Duration::from_secs(1);
-/// The engine's ICE tick while it is connecting.
-const CHECK_INTERVAL: Duration = Duration::from_millis(50);
-/// Checks of one pair before it is given up.
-const MAX_CHECKS: u16 = 28;
 /// Bytes on their way that are no stream yet: in a conversation the last message is often not acknowledged when the next is sent.
 pub(crate) const FEW: usize = 1024;
 /// No busier than this, whatever the engine asks for.
@@ -79,10 +88,20 @@ pub struct Message {
 pub(crate) enum Report {
     Open,
     IceConnected(bool),
-    ChannelOpen { channel: ChannelId, label: String, options: ChannelOptions, remote: bool },
+    ChannelOpen {
+        channel: ChannelId,
+        label: String,
+        options: ChannelOptions,
+        remote: bool,
+    },
     ChannelClosed(ChannelId),
     Message(Message),
     Writable(ChannelId),
+    Media(MediaReport),
+    /// An offer of ours that renegotiates, for the other side.
+    Offer(String),
+    /// Our answer to an offer that was put off.
+    Answer(String),
     Ended(LinkEnd),
 }
 
@@ -105,6 +124,10 @@ pub(crate) struct LinkConfig {
     pub ice_failed_timeout: Duration,
     /// Of the SCTP window, where the kernel's socket buffer is too small for the usual one.
     pub receive_window: Option<u32>,
+    /// Names remote tracks.
+    pub track_ids: Arc<AtomicU64>,
+    /// Media comes as RTP packets and not as frames.
+    pub receive_rtp: bool,
 }
 
 impl LinkConfig {
@@ -123,6 +146,8 @@ impl LinkConfig {
             ice_disconnected_timeout: config.ice_disconnected_timeout,
             ice_failed_timeout: config.ice_failed_timeout,
             receive_window,
+            track_ids: config.track_ids.clone(),
+            receive_rtp: config.receive_rtp,
         })
     }
 }
@@ -130,6 +155,8 @@ impl LinkConfig {
 pub(crate) struct Link {
     engine: RTCPeerConnection,
     channels: Channels,
+    media: Media,
+    negotiation: Negotiation,
     /// Our offer was the first: the other side is the DTLS client, and stays it.
     offerer: bool,
     native: bool,
@@ -157,13 +184,13 @@ pub(crate) struct Link {
     round_trips: stats::RoundTrips,
 }
 
-/// What the other side says of a channel, if that is what this text of its on `fast` is.
-fn of_channels(text: &[u8]) -> Option<Control> {
+/// What the other side says by this text of the link itself, if that is what it is.
+fn of_link(text: &[u8]) -> Option<Control> {
     if !text.starts_with(CONTROL_PREFIX.as_bytes()) {
         return None;
     }
     match parse_text(std::str::from_utf8(text).ok()?) {
-        TextKind::Control(control) => control.is_of_channels().then_some(control),
+        TextKind::Control(control) => Some(control),
         _ => None,
     }
 }
@@ -185,32 +212,13 @@ fn engine<T, E: std::fmt::Display>(result: Result<T, E>) -> EngineResult<T> {
 
 impl Link {
     fn new(config: &LinkConfig, now: Instant, offerer: bool) -> EngineResult<Self> {
-        let at_once = Some(Duration::ZERO);
-        let mut settings = SettingEngineBuilder::new()
-            // The engine waits for better candidates by default; here the first pair that works is good.
-            .with_host_acceptance_min_wait(at_once)
-            .with_srflx_acceptance_min_wait(at_once)
-            .with_prflx_acceptance_min_wait(at_once)
-            .with_relay_acceptance_min_wait(at_once)
-            .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(MAX_CHECKS))
-            .with_ice_timeouts(
-                Some(config.ice_disconnected_timeout),
-                Some(config.ice_failed_timeout),
-                Some(config.ice_keepalive),
-            )
-            .with_multicast_dns_mode(MulticastDnsMode::Disabled)
-            .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(config.max_message_size as u32));
-        if let Some(window) = config.receive_window {
-            settings = settings.with_sctp_max_receive_buffer_size(window);
-        }
-        let configuration = RTCConfigurationBuilder::new().with_certificates(vec![config.certificate.clone()]).build();
-        let peer_connection = RTCPeerConnectionBuilder::new()
-            .with_setting_engine(settings.build())
-            .with_configuration(configuration)
-            .build(now);
+        let media = Media::new(offerer, config.track_ids.clone(), config.receive_rtp);
+        let peer_connection = engine::peer_connection(config, &media.feedback, now);
         Ok(Self {
             engine: engine(peer_connection)?,
             channels: Channels::new(config),
+            media,
+            negotiation: Negotiation::default(),
             offerer,
             native: false,
             remote_set: false,
@@ -233,45 +241,10 @@ impl Link {
         })
     }
 
-    /// A link that offers, and its offer.
-    pub fn offer(config: &LinkConfig, now: Instant) -> EngineResult<(Self, String)> {
-        let mut link = Self::new(config, now, true)?;
-        let fast = engine(link.engine.create_data_channel(FAST_CHANNEL, None))?.id();
-        link.channels.own(fast, None, FAST_CHANNEL, &ChannelOptions::default());
-        let offer = engine(link.engine.create_offer(None))?;
-        let text = sdp::outgoing(&offer.sdp, false);
-        engine(link.engine.set_local_description(now, offer))?;
-        Ok((link, text))
-    }
-
-    /// A link made from a remote offer, and its answer.
-    pub fn answer(config: &LinkConfig, now: Instant, offer: &str) -> EngineResult<(Self, String)> {
-        let mut link = Self::new(config, now, false)?;
-        let answer = link.apply_offer(now, offer)?;
-        Ok((link, answer))
-    }
-
-    /// The first offer, or a renegotiation by the other side; gives the answer.
-    pub fn apply_offer(&mut self, now: Instant, offer: &str) -> EngineResult<String> {
-        let description = engine(RTCSessionDescription::offer(for_engine(offer)))?;
-        engine(self.engine.set_remote_description(now, description))?;
-        self.remote_described(now, offer);
-        let answer = engine(self.engine.create_answer(None))?;
-        let text = sdp::outgoing(&answer.sdp, self.offerer);
-        engine(self.engine.set_local_description(now, answer))?;
-        Ok(text)
-    }
-
-    pub fn apply_answer(&mut self, now: Instant, answer: &str) -> EngineResult<()> {
-        let description = engine(RTCSessionDescription::answer(for_engine(answer)))?;
-        engine(self.engine.set_remote_description(now, description))?;
-        self.remote_described(now, answer);
-        Ok(())
-    }
-
     fn remote_described(&mut self, now: Instant, sdp: &str) {
         self.remote_set = true;
         self.native = sdp::is_native(sdp);
+        self.media.native = self.native;
         if self.native {
             self.channels.send_in_pieces();
         }
@@ -426,10 +399,13 @@ impl Link {
                 self.hear(now, event, output);
             }
             self.take_steps(now, false, output);
+            self.attend_media(now, output);
             if reading || self.ended {
                 self.read(now, output);
                 self.take_steps(now, true, output);
             }
+            self.negotiate(now, output);
+            self.tell_media(now, output);
             while let Some(packet) = self.engine.poll_write() {
                 let TransportContext { local_addr, peer_addr, .. } = packet.transport;
                 if !stun::is_stun(&packet.message) {
@@ -464,18 +440,29 @@ impl Link {
             return None;
         }
         let quiet = self.open && self.connected && now.saturating_duration_since(self.active) > QUIET_AFTER;
-        deadline.map(|deadline| deadline.max(now + if quiet { QUIET_TICK } else { SHORTEST_TICK }))
+        let deadline = deadline.map(|deadline| deadline.max(now + if quiet { QUIET_TICK } else { SHORTEST_TICK }));
+        let ours = self.negotiation.deadline().filter(|_| self.open).into_iter().chain(self.media_deadline());
+        ours.map(|deadline| deadline.max(now + SHORTEST_TICK)).chain(deadline).min()
     }
 
     fn read(&mut self, now: Instant, output: &mut Output) {
         // What is there already, and only then what `poll_read` finds: it asks every layer of the engine each time.
         while let Some(message) = self.engine.poll_data_read().or_else(|| self.engine.poll_read()) {
-            if let RTCMessage::DataChannelMessage(id, message) = message.message {
+            if let RTCMessage::RtpPacket(_, packet) = message.message {
+                self.take_packet(now, packet);
+            } else if let RTCMessage::DataChannelMessage(id, message) = message.message {
                 self.active = now;
-                if message.is_string && self.native {
-                    if let Some(control) = of_channels(&message.data) {
-                        self.hear_of_channels(id, control, output);
-                        continue;
+                if message.is_string {
+                    match of_link(&message.data) {
+                        Some(control) if control.is_of_media() && self.channels.is_fast(id) => {
+                            self.hear_of_media(control, output);
+                            continue;
+                        }
+                        Some(control) if control.is_of_channels() && self.native => {
+                            self.hear_of_channels(id, control, output);
+                            continue;
+                        }
+                        _ => {}
                     }
                 }
                 let Some(channel) = self.channels.heard(id) else { continue };
@@ -506,14 +493,7 @@ impl Link {
     fn take_steps(&mut self, now: Instant, read: bool, output: &mut Output) {
         while let Some(step) = self.channels.next_step(&mut self.engine, self.native, read) {
             match step {
-                Step::Say(control) => {
-                    let text = control.to_text();
-                    let said =
-                        self.channels.send(&mut self.engine, now, ChannelId::FAST, true, text.as_bytes().into(), true);
-                    if let Err(error) = said {
-                        self.end(LinkEnd::Error(error.to_string()), output);
-                    }
-                }
+                Step::Say(control) => self.say(now, &control, output),
                 Step::Opened { channel, label, options, remote } => {
                     output.reports.push(Report::ChannelOpen { channel, label, options, remote });
                 }

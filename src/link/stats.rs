@@ -24,6 +24,32 @@ pub struct ConnectionStats {
     pub messages_received: u64,
     /// Bytes accepted and not acknowledged yet, over all channels.
     pub buffered: usize,
+    /// Datagrams of media that were more than the way takes, and were not sent.
+    pub media_dropped: u64,
+}
+
+/// One track's figures on one connection, now. What makes no sense for its direction is 0 or `None`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TrackStats {
+    /// Sent or received, repeated ones among the received too; bytes of payload.
+    pub packets: u64,
+    pub bytes: u64,
+    pub frames: u64,
+    /// Packets that did not arrive: here, or as the other side last reported (RFC 3550, 6.4.1).
+    pub lost: u64,
+    /// Packets that came too late or twice.
+    pub useless: u64,
+    /// Received frames or packets that the application was too slow for.
+    pub dropped: u64,
+    pub jitter: Duration,
+    /// By the other side's reports on what we send.
+    pub round_trip: Option<Duration>,
+    /// Packets that the other side asked for again.
+    pub retransmissions: u64,
+    /// PLI and FIR that the other side sent.
+    pub key_frame_requests: u64,
+    /// What the way to the other side is thought to take, in bits a second.
+    pub bitrate: Option<u64>,
 }
 
 /// Messages and their payload.

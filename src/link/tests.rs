@@ -1,6 +1,10 @@
 //! Two links and nothing else: the datagrams pass from hand to hand, in the order and at the time of the test's choosing.
 
+mod lossy;
+mod media;
+
 use super::*;
+use crate::media::LocalStreams;
 use std::collections::VecDeque;
 
 const A: &str = "192.0.2.1:1000";
@@ -86,9 +90,15 @@ struct Pair {
 
 impl Pair {
     fn open() -> Self {
+        Self::open_with(Arc::default(), Arc::default(), str::to_owned)
+    }
+
+    /// With what each gives from the start, and what becomes of descriptions on the way.
+    fn open_with(ours: Arc<LocalStreams>, theirs: Arc<LocalStreams>, on_the_way: fn(&str) -> String) -> Self {
         let (config, now) = (config(), Instant::now());
-        let (a, offer) = Link::offer(&config, now).unwrap();
-        let (b, answer) = Link::answer(&config, now, &offer).unwrap();
+        let (a, offer) = Link::offer(&config, now, ours).unwrap();
+        let (b, answer) = Link::answer(&config, now, &on_the_way(&offer), theirs).unwrap();
+        let answer = on_the_way(&answer);
         let mut pair = Self { a: End::new(a, A), b: End::new(b, B), now };
         pair.a.link.apply_answer(now, &answer).unwrap();
         let told = |address: &str| IceCandidate {
@@ -422,8 +432,8 @@ fn nominated_before_our_check(kind: &str) -> (bool, bool) {
     };
 
     let (config, now) = (config(), Instant::now());
-    let (_, offer) = Link::offer(&config, now).unwrap();
-    let (answerer, answer) = Link::answer(&config, now, &offer).unwrap();
+    let (_, offer) = Link::offer(&config, now, Arc::default()).unwrap();
+    let (answerer, answer) = Link::answer(&config, now, &offer, Arc::default()).unwrap();
     let mut end = End::new(answerer, B);
     let browser: SocketAddr = A.parse().unwrap();
     end.link.add_remote_candidate(&IceCandidate {

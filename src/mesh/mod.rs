@@ -74,9 +74,9 @@ pub enum Input {
     SignalingDown,
     /// From the server.
     Signal(ServerMessage),
-    /// The link made its offer, for [`Action::CreateOffer`].
+    /// The link made its offer, for [`Action::CreateOffer`] or because it renegotiates.
     LinkOffer { connection: ConnectionId, sdp: String },
-    /// The link made its answer, for [`Action::AcceptOffer`].
+    /// The link made its answer, for [`Action::AcceptOffer`]; a link that renegotiates may put the answer off, or give none.
     LinkAnswer { connection: ConnectionId, sdp: String },
     /// A local candidate; `None` ends them.
     LinkCandidate { connection: ConnectionId, candidate: Option<IceCandidate> },

@@ -94,14 +94,9 @@ impl Mesh {
     }
 
     pub(super) fn hear_peer(&mut self, now: Instant, id: &ConnectionId, control: Control) {
-        match control {
-            Control::Close => {
-                self.drop_connection(now, id, EndReason::RemoteClose, "the other side said close");
-            }
-            // Media: nothing is announced yet, so there is nothing that these could be about.
-            // The link's own business.
-            control if control.is_of_channels() => {}
-            _ => {}
+        // The rest is the link's own business.
+        if control == Control::Close {
+            self.drop_connection(now, id, EndReason::RemoteClose, "the other side said close");
         }
     }
 

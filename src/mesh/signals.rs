@@ -11,6 +11,13 @@ fn fingerprint(sdp: &str) -> Option<String> {
     sdp.lines().find_map(|line| line.strip_prefix("a=fingerprint:")).map(|value| value.trim().to_owned())
 }
 
+impl Connection {
+    /// Whether a description can be the other end's: its DTLS certificate stays the same for as long as the connection lives.
+    fn may_have_said(&self, sdp: &str) -> bool {
+        self.instance.is_none() || fingerprint(sdp) == self.instance
+    }
+}
+
 impl Mesh {
     /// To the server, if it hears us; what it misses is made up for after the next `init`.
     pub(super) fn signal(&mut self, message: ClientMessage) {
@@ -61,7 +68,8 @@ impl Mesh {
     }
 
     pub(super) fn offer_made(&mut self, id: &ConnectionId, sdp: String) {
-        if self.connections.contains_key(id) {
+        // A server that has let go of a connection would take an offer on it for a spare.
+        if self.connections.get(id).is_some_and(|connection| !connection.left) {
             self.signal(ClientMessage::Offer { id: id.clone(), sdp });
         }
     }
@@ -168,20 +176,21 @@ impl Mesh {
         self.is_repaired(&user_id);
         let mut connection = Connection::new(Some(user_id), Stage::Connecting);
         connection.deadline = Some(now + self.config.connect_timeout);
-        let mut offered = false;
-        for signal in signals {
+        // The JS original offers again when its spare gets a track: only the last offer is there to be answered.
+        let last = signals.iter().rposition(|signal| matches!(signal, SessionSignal::Offer { .. }));
+        let mut candidates = Vec::new();
+        for (at, signal) in signals.into_iter().enumerate() {
             match signal {
-                SessionSignal::Offer { sdp } if !offered => {
-                    offered = true;
+                SessionSignal::Offer { sdp } if Some(at) == last => {
                     connection.instance = fingerprint(&sdp);
                     self.actions.push_back(Action::AcceptOffer { connection: id.clone(), sdp });
                 }
-                // The offerer of a spare has nobody to renegotiate with.
                 SessionSignal::Offer { .. } => {}
-                SessionSignal::Candidate { candidate } => {
-                    self.actions.push_back(Action::AddCandidate { connection: id.clone(), candidate });
-                }
+                SessionSignal::Candidate { candidate } => candidates.push(candidate),
             }
+        }
+        for candidate in candidates {
+            self.actions.push_back(Action::AddCandidate { connection: id.clone(), candidate });
         }
         self.connections.insert(id, connection);
     }
@@ -223,6 +232,13 @@ impl Mesh {
 
     fn answered(&mut self, now: Instant, id: ConnectionId, sdp: String) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
+        if matches!(connection.stage, Stage::Open | Stage::Connecting) {
+            if !connection.may_have_said(&sdp) {
+                return self.protocol_error(format!("an answer on connection {id} that is from somebody else"));
+            }
+            // To a renegotiation: the link knows whether it awaits one.
+            return self.actions.push_back(Action::ApplyAnswer { connection: id, sdp });
+        }
         let (Stage::Answering, Some(user_id)) = (connection.stage, connection.user_id.clone()) else {
             return self.protocol_error(format!("an answer on connection {id}, which awaits none"));
         };
@@ -239,11 +255,19 @@ impl Mesh {
         self.actions.push_back(Action::ApplyAnswer { connection: id, sdp });
     }
 
-    /// The other end renegotiates. While we have no offer of our own out there is no glare; with media there will be,
-    /// and the rule belongs here: towards a JS peer ignore the colliding offer, between natives the offerer of the
-    /// connection wins.
+    /// The other end renegotiates. If both do, the link decides: it knows what is under way, and who is at the other end.
     fn renegotiate(&mut self, id: ConnectionId, sdp: String) {
+        let held = self.peers.values_mut().find_map(|peer| peer.held.as_mut().filter(|held| held.connection == id));
+        if let Some(held) = held {
+            // Its last offer is what will be answered.
+            held.signals.retain(|signal| !matches!(signal, SessionSignal::Offer { .. }));
+            held.signals.insert(0, SessionSignal::Offer { sdp });
+            return;
+        }
         match self.connections.get(&id).map(|connection| connection.stage) {
+            Some(Stage::Open | Stage::Connecting) if !self.connections[&id].may_have_said(&sdp) => {
+                self.protocol_error(format!("an offer on connection {id} that is from somebody else"));
+            }
             Some(Stage::Open | Stage::Connecting) => {
                 self.actions.push_back(Action::AcceptOffer { connection: id, sdp });
             }

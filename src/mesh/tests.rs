@@ -196,8 +196,37 @@ fn an_accepted_offer_is_applied_and_then_answered() {
     let relayed = ServerMessage::Candidate { id: "c".into(), candidate: Some(IceCandidate::default()) };
     assert_eq!(bench.hear(relayed), [candidate]);
     assert_eq!(events(&bench.open("c")), 1);
-    let renegotiated = Action::AcceptOffer { connection: "c".into(), sdp: "again".into() };
-    assert_eq!(bench.hear(ServerMessage::Offer { id: "c".into(), sdp: "again".into() }), [renegotiated]);
+    let again = sdp("bob");
+    let renegotiated = Action::AcceptOffer { connection: "c".into(), sdp: again.clone() };
+    assert_eq!(bench.hear(ServerMessage::Offer { id: "c".into(), sdp: again.clone() }), [renegotiated]);
+    // We renegotiate too.
+    let offered = Action::Signal(ClientMessage::Offer { id: "c".into(), sdp: sdp("me") });
+    assert_eq!(bench.input(Input::LinkOffer { connection: "c".into(), sdp: sdp("me") }), [offered]);
+    let applied = Action::ApplyAnswer { connection: "c".into(), sdp: again.clone() };
+    assert_eq!(bench.hear(ServerMessage::Answer { id: "c".into(), sdp: again }), [applied]);
+    // Whoever else got hold of its id.
+    for message in [
+        ServerMessage::Offer { id: "c".into(), sdp: sdp("mallory") },
+        ServerMessage::Answer { id: "c".into(), sdp: sdp("mallory") },
+    ] {
+        assert!(matches!(bench.hear(message)[..], [Action::Event(MeshEvent::Error { .. })]));
+    }
+    // And for the server that has let go of it.
+    bench.hear(ServerMessage::LeaveSwarm { id: "c".into() });
+    assert_eq!(bench.input(Input::LinkOffer { connection: "c".into(), sdp: sdp("me") }), []);
+}
+
+#[test]
+fn of_two_offers_in_a_chunk_the_last_is_answered() {
+    let (mut bench, _) = Bench::joined(|_| {});
+    let offer = |sdp: String| SessionSignal::Offer { sdp };
+    let candidate = SessionSignal::Candidate { candidate: None };
+    let signals = vec![offer(sdp("bob")), candidate, offer(sdp("bob") + "a=more\r\n")];
+    let expected = [
+        Action::AcceptOffer { connection: "c".into(), sdp: sdp("bob") + "a=more\r\n" },
+        Action::AddCandidate { connection: "c".into(), candidate: None },
+    ];
+    assert_eq!(bench.hear(ServerMessage::Accept { id: "c".into(), user_id: "bob".into(), signals }), expected);
 }
 
 #[test]

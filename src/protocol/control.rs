@@ -79,6 +79,11 @@ impl Control {
         )
     }
 
+    /// Whether it is about streams and tracks.
+    pub fn is_of_media(&self) -> bool {
+        matches!(self, Self::Stream { .. } | Self::MidOffer { .. } | Self::TransceiverRequest { .. })
+    }
+
     /// The text message that carries this.
     pub fn to_text(&self) -> String {
         let json = serde_json::to_string(self).expect("control messages serialize");

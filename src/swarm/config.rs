@@ -1,5 +1,6 @@
 //! What a swarm is told before it starts.
 
+use super::media::TRACK_IDS;
 use super::Error;
 use crate::driver::DriverConfig;
 pub use crate::driver::IceServer;
@@ -62,6 +63,10 @@ pub struct Config {
     /// Bytes of received messages that may wait for the application before the channels are no longer read.
     /// Default 4 MiB.
     pub receive_queue: usize,
+    /// Bytes of received media that may wait for the application before the oldest is dropped, and counted. Default 8 MiB.
+    pub media_queue: usize,
+    /// Media comes as RTP packets, as they come, and not as frames put in order. Default false.
+    pub receive_rtp: bool,
     /// From "your offer was taken" to its answer. Default 15 s.
     pub answer_timeout: Duration,
     /// From the answer to the open channel. Default 20 s.
@@ -96,6 +101,8 @@ impl Default for Config {
             send_high_water: 1 << 20,
             send_low_water: 1 << 18,
             receive_queue: 4 << 20,
+            media_queue: 8 << 20,
+            receive_rtp: false,
             answer_timeout: Duration::from_secs(15),
             connect_timeout: Duration::from_secs(20),
             close_timeout: Duration::from_secs(2),
@@ -152,6 +159,9 @@ impl Config {
         if self.receive_queue == 0 {
             return invalid("receive_queue is 0");
         }
+        if self.media_queue == 0 {
+            return invalid("media_queue is 0");
+        }
         let deadlines = [
             self.answer_timeout,
             self.connect_timeout,
@@ -202,6 +212,8 @@ impl Config {
             ice_disconnected_timeout: self.ice_disconnected_timeout,
             ice_failed_timeout: self.ice_failed_timeout,
             socket_buffer: 2 << 20,
+            track_ids: TRACK_IDS.clone(),
+            receive_rtp: self.receive_rtp,
         }
     }
 }

@@ -16,6 +16,9 @@ pub enum Error {
     /// The peer has no open channel with this id.
     #[error("the peer has no open channel {0}")]
     NoChannel(u32),
+    /// No track of ours, or of that peer's, has this id (any more).
+    #[error("no track has the id {0}")]
+    NoTrack(u64),
     /// Not now: before `start`, or a second `start`.
     #[error("{0}")]
     State(&'static str),

@@ -1,8 +1,10 @@
 //! What an application hears.
 
+use crate::media::Codec;
 use crate::mesh::PeerId;
 pub use crate::mesh::{EndReason, ErrorCode, LinkState};
-use bytes::BytesMut;
+use crate::protocol::TrackKind;
+use bytes::{Bytes, BytesMut};
 use std::ffi::CString;
 use std::fmt;
 use std::sync::Arc;
@@ -112,6 +114,52 @@ pub enum Event {
         peer: Peer,
         channel: u32,
     },
+    /// A peer's track is there: named, announced for a stream and sent.
+    Track {
+        peer: Peer,
+        track: u64,
+        name: String,
+        kind: TrackKind,
+    },
+    /// A peer sends a track no more, or again.
+    TrackMuted {
+        peer: Peer,
+        track: u64,
+        muted: bool,
+    },
+    /// A peer's track is gone, while the peer stays: it came by another connection. The tracks of the new one follow.
+    TrackEnded {
+        peer: Peer,
+        track: u64,
+    },
+    /// All tracks that the peer has announced for this stream are there.
+    Stream {
+        peer: Peer,
+        name: String,
+        tracks: Vec<u64>,
+    },
+    /// One frame of a peer's track, in order: see [`super::Swarm::send_frame`] for its form. `gap`: something before it is
+    /// missing.
+    Frame {
+        peer: Peer,
+        track: u64,
+        codec: Codec,
+        data: BytesMut,
+        rtp_time: u32,
+        key: bool,
+        gap: bool,
+    },
+    /// One packet of a peer's track, as it came ([`super::Config::receive_rtp`]).
+    Rtp {
+        peer: Peer,
+        track: u64,
+        data: Bytes,
+    },
+    /// The peer cannot go on with, or begin, a track of ours without a key frame.
+    KeyFrameWanted {
+        peer: Peer,
+        track: u64,
+    },
     /// Carry this to the signaling server (only with [`super::Signaling::Caller`]).
     Signal {
         json: String,
@@ -147,8 +195,18 @@ impl Event {
     pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Text { text: data, .. } | Self::Binary { data, .. } => data.len(),
-            Self::ChannelOpen { label, .. } => label.len(),
+            Self::ChannelOpen { label: name, .. } | Self::Track { name, .. } => name.len(),
+            Self::Stream { name, tracks, .. } => name.len() + 8 * tracks.len(),
             Self::Error { detail, .. } => detail.len(),
+            _ => 0,
+        }
+    }
+
+    /// Bytes of media, for its bound.
+    pub(crate) fn media_weight(&self) -> usize {
+        match self {
+            Self::Frame { data, .. } => data.len(),
+            Self::Rtp { data, .. } => data.len(),
             _ => 0,
         }
     }
@@ -163,7 +221,14 @@ impl Event {
             | Self::Binary { peer, .. }
             | Self::ChannelOpen { peer, .. }
             | Self::ChannelClosed { peer, .. }
-            | Self::Writable { peer, .. } => Some(peer),
+            | Self::Writable { peer, .. }
+            | Self::Track { peer, .. }
+            | Self::TrackMuted { peer, .. }
+            | Self::TrackEnded { peer, .. }
+            | Self::Stream { peer, .. }
+            | Self::Frame { peer, .. }
+            | Self::Rtp { peer, .. }
+            | Self::KeyFrameWanted { peer, .. } => Some(peer),
             _ => None,
         }
     }

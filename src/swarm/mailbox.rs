@@ -5,7 +5,8 @@ use super::peers::{EarlyChannel, OpenPeer, Peers};
 use super::queue::EventQueue;
 use super::Error;
 use crate::driver::{Connection, Handler};
-use crate::link::{ChannelId, ChannelOptions, Message};
+use crate::link::{ChannelId, ChannelOptions, MediaReport, Message, RemoteFrame};
+use crate::media::TrackId;
 use crate::mesh::{Input, LinkEnd, LinkState};
 use crate::protocol::{parse_text, IceCandidate, ServerMessage, TextKind, CONTROL_PREFIX};
 use std::collections::VecDeque;
@@ -94,6 +95,11 @@ impl Reports {
         self.peers.get(connection.tag()).ok()
     }
 
+    fn flow(&self, connection: &Arc<Connection>, open: &OpenPeer, track: TrackId, event: Event) {
+        let Some(drops) = open.drops(track.0) else { return };
+        self.events.push_media(connection, event, drops).iter().for_each(|drops| drops.heal());
+    }
+
     /// Whether a text on `fast` was the protocol's, and is dealt with.
     fn control(&self, connection: &Arc<Connection>, text: &str) -> bool {
         match parse_text(text) {
@@ -176,6 +182,41 @@ impl Handler for Reports {
                 self.events.push_messages(connection, || user.take());
             }
         }
+    }
+
+    fn media(&self, connection: &Arc<Connection>, report: MediaReport) {
+        // One that the peer has by another link is not heard any more.
+        let Some(open) = self.peer(connection).filter(|open| Arc::ptr_eq(&open.connection, connection)) else { return };
+        let peer = open.peer.clone();
+        let event = match report {
+            MediaReport::Frame(frame) => {
+                let RemoteFrame { track, codec, data, timestamp, key, gap } = frame;
+                let event = Event::Frame { peer, track: track.0, codec, data, rtp_time: timestamp, key, gap };
+                return self.flow(connection, &open, track, event);
+            }
+            MediaReport::Rtp { track, packet } => {
+                return self.flow(connection, &open, track, Event::Rtp { peer, track: track.0, data: packet });
+            }
+            MediaReport::Track { track, name, kind } => {
+                open.add_track(track);
+                Event::Track { peer, track: track.0, name, kind }
+            }
+            MediaReport::Muted { track, muted } => Event::TrackMuted { peer, track: track.0, muted },
+            MediaReport::Stream { name, tracks } => {
+                Event::Stream { peer, name, tracks: tracks.into_iter().map(|track| track.0).collect() }
+            }
+            MediaReport::KeyFrameWanted { track } => Event::KeyFrameWanted { peer, track: track.0 },
+            MediaReport::Nonsense(detail) => {
+                let detail = format!("{}: {detail}", open.peer.user_id());
+                Event::Error { code: ErrorCode::Protocol, detail }
+            }
+        };
+        self.events.push_of(connection, event);
+    }
+
+    fn description(&self, connection: &Arc<Connection>, sdp: String, is_offer: bool) {
+        let connection = connection.id().clone();
+        self.input(if is_offer { Input::LinkOffer { connection, sdp } } else { Input::LinkAnswer { connection, sdp } });
     }
 
     fn writable(&self, connection: &Arc<Connection>, channel: ChannelId) {

@@ -9,6 +9,7 @@ mod config;
 mod error;
 mod event;
 mod mailbox;
+mod media;
 mod peers;
 mod queue;
 mod readiness;
@@ -18,11 +19,14 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
-pub use crate::link::{ChannelOptions, Reliability};
+pub use crate::link::{ChannelOptions, Reliability, TrackStats};
+pub use crate::media::{Codec, Source};
+pub use crate::protocol::TrackKind;
 pub use config::{Config, IceServer, IceTransportPolicy, Signaling, MAX_NAME_BYTES};
 pub use error::Error;
 pub(crate) use event::c_string;
 pub use event::{EndReason, ErrorCode, Event, LinkState, Peer, SignalingState, FAST};
+pub use media::{TrackSpec, MAX_FRAME_BYTES, MAX_TRACKS};
 pub(crate) use queue::{EventQueue, Popped};
 pub use stats::{PeerStats, SwarmStats};
 
@@ -61,6 +65,7 @@ pub struct Swarm {
     events: Arc<EventQueue>,
     peers: Arc<Peers>,
     driver: Driver,
+    media: media::LocalMedia,
     started: AtomicBool,
     /// Closed, or broken.
     closing: Arc<AtomicBool>,
@@ -89,7 +94,7 @@ impl Swarm {
         config.validate()?;
         let runtime = SharedRuntime::get().map_err(|e| Error::Io(format!("no runtime: {e}")))?;
         let carrier = Carrier::new(&config.signaling)?;
-        let events = Arc::new(EventQueue::new(config.receive_queue));
+        let events = Arc::new(EventQueue::new(config.receive_queue, config.media_queue));
         let peers = Arc::new(Peers::default());
         let (mailbox, letters) = mailbox();
         let reports = Reports { mailbox: mailbox.clone(), events: events.clone(), peers: peers.clone() };
@@ -136,6 +141,7 @@ impl Swarm {
             events,
             peers,
             driver,
+            media: media::LocalMedia::default(),
             started: AtomicBool::new(false),
             closing,
             done,

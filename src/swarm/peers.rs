@@ -1,12 +1,13 @@
 //! The open peers, as the callers' threads see them: written by the room's task, read by every send.
 
 use super::event::{Event, Peer, FAST};
-use super::queue::EventQueue;
+use super::queue::{Drops, EventQueue};
 use super::Error;
 use crate::driver::Connection;
 use crate::link::ChannelId;
+use crate::media::TrackId;
 use crate::protocol::ConnectionId;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// Channels that the other side may open before its peer is announced here.
@@ -31,11 +32,31 @@ pub(crate) struct OpenPeer {
     pub native: bool,
     /// Further channels that the application knows of; written under the lock of `early`.
     channels: Mutex<BTreeSet<u32>>,
+    /// Its tracks, with what was dropped of each.
+    tracks: Mutex<BTreeMap<u64, Arc<Drops>>>,
 }
 
 impl OpenPeer {
     pub fn new(peer: Peer, connection: Arc<Connection>, native: bool) -> Self {
-        Self { peer, connection, native, channels: Mutex::default() }
+        Self { peer, connection, native, channels: Mutex::default(), tracks: Mutex::default() }
+    }
+
+    fn tracks(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Drops>>> {
+        self.tracks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A track that is there from now on.
+    pub fn add_track(&self, track: TrackId) {
+        self.tracks().insert(track.0, Drops::new(&self.connection, track));
+    }
+
+    pub fn drops(&self, track: u64) -> Option<Arc<Drops>> {
+        self.tracks().get(&track).cloned()
+    }
+
+    /// Frames or packets of a track that the application was too slow for.
+    pub fn dropped(&self, track: u64) -> u64 {
+        self.drops(track).map_or(0, |drops| drops.count())
     }
 
     fn channels(&self) -> MutexGuard<'_, BTreeSet<u32>> {
@@ -57,6 +78,9 @@ impl Peers {
         if let Some(old) = old.filter(|old| !Arc::ptr_eq(&old.connection, &connection)) {
             for channel in std::mem::take(&mut *old.channels()) {
                 events.push(Event::ChannelClosed { peer: peer.clone(), channel });
+            }
+            for track in std::mem::take(&mut *old.tracks()).into_keys() {
+                events.push(Event::TrackEnded { peer: peer.clone(), track });
             }
             // Who waits for room on the old one waits in vain.
             events.push(Event::Writable { peer: peer.clone(), channel: FAST });

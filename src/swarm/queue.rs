@@ -6,9 +6,11 @@
 use super::event::Event;
 use super::readiness::Readiness;
 use crate::driver::{Connection, Driver, CONVERSATION};
+use crate::media::TrackId;
 use once_cell::sync::OnceCell;
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::thread::ThreadId;
@@ -24,6 +26,34 @@ pub(crate) struct EventQueue {
     /// Calls back the thread that reads the sockets.
     bell: OnceCell<Readiness>,
     limit: usize,
+    media_limit: usize,
+}
+
+/// What the application was too slow for, of one track.
+pub(crate) struct Drops {
+    connection: Weak<Connection>,
+    track: TrackId,
+    count: AtomicU64,
+    /// What comes next comes after a gap.
+    broken: AtomicBool,
+}
+
+impl Drops {
+    pub fn new(connection: &Arc<Connection>, track: TrackId) -> Arc<Self> {
+        let connection = Arc::downgrade(connection);
+        Arc::new(Self { connection, track, count: AtomicU64::new(0), broken: AtomicBool::new(false) })
+    }
+
+    /// The other side is asked for what heals it.
+    pub fn heal(&self) {
+        if let Some(connection) = self.connection.upgrade() {
+            connection.request_key_frame(self.track);
+        }
+    }
+
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
 }
 
 #[derive(Default)]
@@ -31,6 +61,8 @@ struct State {
     events: VecDeque<Waiting>,
     /// What those weigh that a connection is held up for.
     weight: usize,
+    /// What frames and packets weigh: they hold nobody up.
+    media_weight: usize,
     paused: Vec<Weak<Connection>>,
     waiting: usize,
     /// The waiting thread that reads the sockets meanwhile.
@@ -48,14 +80,55 @@ struct Waiting {
     at: Instant,
     event: Event,
     weight: usize,
+    /// Of media.
+    drops: Option<Arc<Drops>>,
+}
+
+impl Waiting {
+    fn track(&self) -> Option<u64> {
+        match &self.event {
+            Event::Frame { track, .. } | Event::Rtp { track, .. } => Some(*track),
+            _ => None,
+        }
+    }
 }
 
 impl State {
+    /// Drops the oldest frames and packets until the rest is light enough, or only the one is left that came last. Gives whose
+    /// they were.
+    fn lighten(&mut self, limit: usize) -> Vec<Arc<Drops>> {
+        let mut dropped: Vec<Arc<Drops>> = Vec::new();
+        let mut from = 0;
+        while self.media_weight > limit {
+            let older = from..self.events.len() - 1;
+            let Some(at) = older.into_iter().find(|at| self.events[*at].drops.is_some()) else { break };
+            from = at;
+            let Some(oldest) = self.events.remove(at) else { break };
+            self.media_weight -= oldest.weight;
+            let (Some(track), Some(drops)) = (oldest.track(), &oldest.drops) else { continue };
+            drops.count.fetch_add(1, Ordering::Relaxed);
+            if !dropped.iter().any(|known| Arc::ptr_eq(known, drops)) {
+                dropped.push(drops.clone());
+            }
+            match self
+                .events
+                .iter_mut()
+                .skip(at)
+                .find(|waiting| waiting.track() == Some(track))
+                .map(|next| &mut next.event)
+            {
+                Some(Event::Frame { gap, .. }) => *gap = true,
+                _ => drops.broken.store(true, Ordering::Relaxed),
+            }
+        }
+        dropped
+    }
+
     /// Adds an event that the other end of a connection has caused. Past `limit` it reads no more until it is resumed.
     fn add(&mut self, connection: &Arc<Connection>, now: Instant, event: Event, limit: usize) {
         let weight = event.weight() + EVENT_OVERHEAD;
         self.weight += weight;
-        self.events.push_back(Waiting { at: now, event, weight });
+        self.events.push_back(Waiting { at: now, event, weight, drops: None });
         if self.weight >= limit && !connection.is_paused() {
             connection.pause_reading();
             self.paused.push(Arc::downgrade(connection));
@@ -93,13 +166,14 @@ pub(crate) enum Popped {
 }
 
 impl EventQueue {
-    pub fn new(limit: usize) -> Self {
+    pub fn new(limit: usize, media_limit: usize) -> Self {
         Self {
             state: Mutex::default(),
             arrived: Condvar::new(),
             readiness: OnceCell::new(),
             bell: OnceCell::new(),
             limit,
+            media_limit,
         }
     }
 
@@ -145,6 +219,24 @@ impl EventQueue {
         }
     }
 
+    /// A frame or a packet: when too much of them waits the oldest go. Gives whose did: their tracks need a
+    /// key frame.
+    pub fn push_media(&self, connection: &Arc<Connection>, mut event: Event, drops: Arc<Drops>) -> Vec<Arc<Drops>> {
+        let mut state = self.lock();
+        if state.last || connection.is_closed() {
+            return Vec::new();
+        }
+        if let Event::Frame { gap, .. } = &mut event {
+            *gap |= drops.broken.swap(false, Ordering::Relaxed);
+        }
+        let weight = event.media_weight() + EVENT_OVERHEAD;
+        state.media_weight += weight;
+        state.events.push_back(Waiting { at: Instant::now(), event, weight, drops: Some(drops) });
+        let dropped = state.lighten(self.media_limit);
+        self.announce(state, 1);
+        dropped
+    }
+
     /// Lets a connection read no more until [`Self::release`] finds the queue light.
     pub fn hold(&self, connection: &Arc<Connection>) {
         connection.pause_reading();
@@ -157,7 +249,7 @@ impl EventQueue {
     }
 
     fn append(&self, mut state: MutexGuard<'_, State>, event: Event) {
-        state.events.push_back(Waiting { at: Instant::now(), event, weight: 0 });
+        state.events.push_back(Waiting { at: Instant::now(), event, weight: 0, drops: None });
         self.announce(state, 1);
     }
 
@@ -256,11 +348,15 @@ impl EventQueue {
             return Some(Popped::Woken);
         }
         match state.events.pop_front() {
-            Some(Waiting { at, event, weight }) => {
+            Some(Waiting { at, event, weight, drops }) => {
                 if matches!(event, Event::Text { .. } | Event::Binary { .. }) {
                     state.heard = Some(at);
                 }
-                state.weight -= weight;
+                if drops.is_some() {
+                    state.media_weight -= weight;
+                } else {
+                    state.weight -= weight;
+                }
                 self.settle_readiness(state);
                 Some(Popped::Event(event, at))
             }
@@ -332,7 +428,7 @@ mod tests {
 
     #[test]
     fn events_come_out_in_order_and_closed_is_last() {
-        let queue = EventQueue::new(1000);
+        let queue = EventQueue::new(1000, 1000);
         assert_eq!(queue.pop(now(), None), Popped::TimedOut);
         queue.push(signal(1));
         queue.push(signal(2));
@@ -359,7 +455,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn what_comes_while_a_thread_is_not_let_to_read_is_seen() {
-        let queue = EventQueue::new(1000);
+        let queue = EventQueue::new(1000, 1000);
         queue.lock().heard = now();
         let deadline = Instant::now() + Duration::from_secs(10);
         assert!(matches!(queue.pop(Some(deadline), Some(&Meanwhile(&queue))), Popped::Event(Event::Closed { .. }, _)));
@@ -368,7 +464,7 @@ mod tests {
 
     #[test]
     fn each_wake_is_heard_once() {
-        let queue = EventQueue::new(1000);
+        let queue = EventQueue::new(1000, 1000);
         queue.wake();
         queue.wake();
         assert_eq!(queue.pop(now(), None), Popped::Woken);
@@ -378,7 +474,7 @@ mod tests {
 
     #[test]
     fn another_thread_wakes_a_waiting_one() {
-        let queue = Arc::new(EventQueue::new(1000));
+        let queue = Arc::new(EventQueue::new(1000, 1000));
         let popper = std::thread::spawn({
             let queue = queue.clone();
             move || pop(&queue)
@@ -391,7 +487,7 @@ mod tests {
     fn whatever_a_peer_causes_holds_its_connection_up_and_ends_with_it() {
         let (_runtime, driver) = driver();
         let (connection, _) = driver.offer("c".into()).unwrap();
-        let queue = EventQueue::new(10 * (EVENT_OVERHEAD + 4));
+        let queue = EventQueue::new(10 * (EVENT_OVERHEAD + 4), 1000);
         let junk = || Event::Error { code: ErrorCode::Protocol, detail: "junk".into() };
         for _ in 0..9 {
             queue.push_of(&connection, junk());
@@ -413,7 +509,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn the_descriptor_is_readable_exactly_while_something_waits() {
-        let queue = EventQueue::new(1000);
+        let queue = EventQueue::new(1000, 1000);
         queue.push(signal(1));
         let fd = queue.descriptor().unwrap();
         assert!(readable(fd));

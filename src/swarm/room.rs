@@ -129,8 +129,15 @@ impl Room {
             },
             Action::AcceptOffer { connection, sdp } => self.accept(connection, &sdp),
             Action::ApplyAnswer { connection, sdp } => {
-                if let Some(Err(error)) = self.connections.get(&connection).map(|link| link.apply_answer(&sdp)) {
-                    self.failed(connection, error);
+                let Some(link) = self.connections.get(&connection) else { return false };
+                match link.apply_answer(&sdp) {
+                    Ok(()) => {}
+                    // A link that is well goes on without it.
+                    Err(error) if link.is_open() => {
+                        let detail = format!("an answer on connection {connection} cannot be used: {error}");
+                        self.events.push(Event::Error { code: ErrorCode::Protocol, detail });
+                    }
+                    Err(error) => self.failed(connection, error),
                 }
             }
             Action::AddCandidate { connection, candidate } => {
@@ -156,12 +163,14 @@ impl Room {
     fn accept(&mut self, connection: ConnectionId, offer: &str) {
         let answer = match self.connections.get(&connection) {
             Some(link) => match link.apply_offer(offer) {
+                Ok(Some(answer)) => Ok(answer),
+                // It was not taken, or is answered later.
+                Ok(None) => return,
                 // What cannot be used changes nothing: a link that is well must not end by a forged or broken signal.
                 Err(error) => {
                     let detail = format!("an offer on connection {connection} cannot be used: {error}");
                     return self.events.push(Event::Error { code: ErrorCode::Protocol, detail });
                 }
-                answer => answer,
             },
             None => self.driver.answer(connection.clone(), offer).map(|(link, answer)| {
                 self.connections.insert(connection.clone(), link);
@@ -220,6 +229,10 @@ impl Room {
         let announcement = first.then(|| Event::PeerOpen { peer, connection: id.as_str().to_owned(), native });
         self.peers.announce(open, announcement, &self.events);
         connection.start_reading();
+        if !first {
+            // What came of it while the peer had another was for nobody.
+            connection.tell_media_again();
+        }
     }
 
     fn gone(&mut self, id: PeerId, user_id: String) -> Peer {

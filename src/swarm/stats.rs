@@ -24,6 +24,8 @@ pub struct PeerStats {
     pub messages_received: u64,
     /// Bytes accepted and not acknowledged yet, over all channels.
     pub buffered: usize,
+    /// Datagrams of media that were more than the way takes, and were not sent.
+    pub media_dropped: u64,
     /// The other end is a rtcswarm.
     pub native: bool,
 }
@@ -42,6 +44,7 @@ impl PeerStats {
             messages_sent: stats.messages_sent,
             messages_received: stats.messages_received,
             buffered: stats.buffered,
+            media_dropped: stats.media_dropped,
             native,
         }
     }

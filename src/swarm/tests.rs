@@ -4,7 +4,7 @@ use super::event::Peer;
 use super::peers::{EarlyChannel, OpenPeer, Peers};
 use super::*;
 use crate::driver::{Connection, DriverConfig, Handler};
-use crate::link::Message;
+use crate::link::{MediaReport, Message};
 use crate::mesh::LinkEnd;
 use crate::protocol::IceCandidate;
 use std::collections::VecDeque;
@@ -24,6 +24,8 @@ impl Handler for Deaf {
     fn channel_open(&self, _: &Arc<Connection>, _: ChannelId, _: &str, _: &ChannelOptions, _: bool) {}
     fn channel_closed(&self, _: &Arc<Connection>, _: ChannelId) {}
     fn messages(&self, _: &Arc<Connection>, _: &mut VecDeque<Message>) {}
+    fn media(&self, _: &Arc<Connection>, _: MediaReport) {}
+    fn description(&self, _: &Arc<Connection>, _: String, _: bool) {}
     fn writable(&self, _: &Arc<Connection>, _: ChannelId) {}
     fn ended(&self, _: &Arc<Connection>, _: LinkEnd) {}
 }
@@ -52,7 +54,7 @@ fn a_peer_that_moves_to_another_link_is_writable_and_its_channels_are_closed() {
     let (_runtime, driver) = driver();
     let link = |id: &str| driver.offer(id.into()).unwrap().0;
     let (old, new) = (link("old"), link("new"));
-    let (peers, events) = (Peers::default(), EventQueue::new(1000));
+    let (peers, events) = (Peers::default(), EventQueue::new(1000, 1000));
     let peer = Peer::new(PeerId(7), "bo".into());
     let known_by = |link: &Arc<Connection>| Arc::new(OpenPeer::new(peer.clone(), link.clone(), true));
     peers.channel_open(&old, channel(1), &events);
@@ -83,7 +85,7 @@ fn a_peer_that_moves_to_another_link_is_writable_and_its_channels_are_closed() {
 fn nothing_is_kept_for_a_link_that_was_closed() {
     let (_runtime, driver) = driver();
     let (link, _) = driver.offer("early".into()).unwrap();
-    let (peers, events) = (Peers::default(), EventQueue::new(1000));
+    let (peers, events) = (Peers::default(), EventQueue::new(1000, 1000));
     peers.channel_open(&link, channel(1), &events);
     assert_eq!(peers.early_links(), 1);
     link.close(None);

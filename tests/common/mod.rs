@@ -37,8 +37,14 @@ impl Carrier {
     }
 
     pub fn join(&self, config: Config) -> Member {
+        self.join_with(config, |_| {})
+    }
+
+    /// Something is done with the swarm before it begins.
+    pub fn join_with(&self, config: Config, prepare: impl FnOnce(&Swarm)) -> Member {
         let user_id = config.user_id.clone();
         let swarm = Arc::new(Swarm::new(config).unwrap());
+        prepare(&swarm);
         let session = {
             let mut carried = self.0.lock().unwrap();
             let session = carried.hub.connect(Instant::now(), Principal { user_id, rooms: Rooms::Any });

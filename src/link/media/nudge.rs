@@ -1,0 +1,70 @@
+//! Where the JS original leaves an answerer waiting: it is nudged, and what it leaves out is found by elimination.
+
+use super::{Media, Transceiver};
+use crate::protocol::Control;
+use std::time::{Duration, Instant};
+
+/// The JS original, asked for a transceiver while it makes an offer, drops that offer and never makes another. An offer of ours, though
+/// there is nothing to negotiate, has it look again: after so long, twice as long, and so on, so many times.
+const NUDGE: Duration = Duration::from_millis(700);
+const NUDGES: u32 = 3;
+impl Media {
+    /// The other side owes us a transceiver: one that we have asked for, or one for a track that it has announced, and which it perhaps
+    /// only expects.
+    fn is_owed(&self) -> bool {
+        let mut names = self.requested.iter().chain(&self.heard_of);
+        !self.offerer && !self.native && names.any(|name| !self.is_there(name))
+    }
+
+    /// A transceiver that is negotiated has this name.
+    fn is_there(&self, name: &str) -> bool {
+        self.transceivers.iter().any(|one| one.mid.is_some() && one.name.as_deref() == Some(name))
+    }
+
+    /// The JS original forgets to say a mid where it has several to say, and a mid that it has said is no more where it took its
+    /// offer back. What nobody has named must then be what nobody has seen, in the same order; and it is told so. Not where both its own
+    /// tracks and some that we have asked for are missing: they could be taken for each other.
+    fn eliminate(&mut self) {
+        let nameless = |one: &&Transceiver| !one.ours && one.name.is_none() && one.incoming.open;
+        let mids: Vec<String> = self.transceivers.iter().filter(nameless).filter_map(|one| one.mid.clone()).collect();
+        let missing = |names: &[String]| names.iter().filter(|name| !self.is_there(name)).cloned().collect();
+        let (theirs, ours): (Vec<String>, Vec<String>) = (missing(&self.heard_of), missing(&self.requested));
+        let beyond = |names: &[String], others: &[String]| names.iter().any(|name| !others.contains(name));
+        let names = match (beyond(&theirs, &ours), beyond(&ours, &theirs)) {
+            (true, true) => return,
+            (false, true) => ours,
+            _ => theirs,
+        };
+        if mids.len() != names.len() {
+            return;
+        }
+        for (transceiver_name, mid) in names.into_iter().zip(mids) {
+            self.mids.insert(transceiver_name.clone(), mid.clone());
+            self.says.push_back(Control::MidOffer { transceiver_name, mid });
+        }
+        self.attach();
+        self.settle();
+    }
+
+    /// Whether to nudge the other side now. To be asked while no offer is under way.
+    pub fn nudges(&mut self, now: Instant) -> bool {
+        if self.nudges == NUDGES || !self.is_owed() {
+            self.nudge = None;
+            return false;
+        }
+        let due = *self.nudge.get_or_insert(now + NUDGE * (1 << self.nudges));
+        if now < due {
+            return false;
+        }
+        self.nudge = None;
+        self.nudges += 1;
+        if self.nudges > 1 {
+            self.eliminate();
+        }
+        true
+    }
+
+    pub fn nudge_deadline(&self) -> Option<Instant> {
+        self.nudge
+    }
+}
