@@ -43,6 +43,7 @@ namespace rtcswarmpp {
 
 using PeerId = std::uint64_t;
 using ChannelId = std::uint32_t;
+using TrackId = std::uint64_t;
 using SessionId = std::uint64_t;
 
 /// The channel that every peer has.
@@ -86,6 +87,23 @@ public:
 
 private:
     const std::uint8_t *data_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+/// Tracks of somebody else's.
+class TrackIds {
+public:
+    constexpr TrackIds() noexcept = default;
+    constexpr TrackIds(const TrackId *data, std::size_t size) noexcept : data_(data), size_(size) {}
+
+    constexpr std::size_t size() const noexcept { return size_; }
+    constexpr bool empty() const noexcept { return size_ == 0; }
+    constexpr const TrackId *begin() const noexcept { return data_; }
+    constexpr const TrackId *end() const noexcept { return size_ == 0 ? data_ : data_ + size_; }
+    constexpr TrackId operator[](std::size_t index) const noexcept { return data_[index]; }
+
+private:
+    const TrackId *data_ = nullptr;
     std::size_t size_ = 0;
 };
 
@@ -169,6 +187,26 @@ enum class Reason : std::int32_t {
     protocol = RTCSWARM_REASON_PROTOCOL,
 };
 
+/// What a track is.
+enum class Media : std::int32_t {
+    none = 0,
+    audio = RTCSWARM_MEDIA_AUDIO,
+    video = RTCSWARM_MEDIA_VIDEO,
+};
+
+/// What a track is encoded in; rtcswarm.h says what a frame of each is.
+enum class Codec : std::int32_t {
+    none = 0,
+    opus = RTCSWARM_CODEC_OPUS,
+    vp8 = RTCSWARM_CODEC_VP8,
+    vp9 = RTCSWARM_CODEC_VP9,
+    h264 = RTCSWARM_CODEC_H264,
+    av1 = RTCSWARM_CODEC_AV1,
+};
+
+/// "VP8"
+inline const char *name(Codec codec) noexcept { return rtcswarm_codec_name(static_cast<std::int32_t>(codec)); }
+
 /// "remote close"
 inline const char *name(Reason reason) noexcept { return rtcswarm_reason_name(static_cast<std::int32_t>(reason)); }
 
@@ -228,6 +266,61 @@ struct Writable {
     std::string_view user_id;
     ChannelId channel;
 };
+/// A peer's track is there.
+struct Track {
+    PeerId peer;
+    std::string_view user_id;
+    TrackId track;
+    std::string_view name;
+    Media media;
+};
+/// A peer sends a track no more, or again.
+struct TrackMuted {
+    PeerId peer;
+    std::string_view user_id;
+    TrackId track;
+    bool muted;
+};
+/// A peer's track is gone, while the peer stays: its tracks follow with new numbers.
+struct TrackEnded {
+    PeerId peer;
+    std::string_view user_id;
+    TrackId track;
+};
+/// Every track that a peer has announced for this stream is there.
+struct Stream {
+    PeerId peer;
+    std::string_view user_id;
+    std::string_view name;
+    TrackIds tracks;
+};
+/// One encoded frame of a peer's track, in order.
+struct Frame {
+    PeerId peer;
+    std::string_view user_id;
+    TrackId track;
+    Codec codec;
+    Bytes data;
+    /// When it is to be shown, in units of the codec's clock.
+    std::uint32_t rtp_time;
+    /// It needs none before it.
+    bool key;
+    /// Something before it is missing.
+    bool gap;
+};
+/// One RTP packet of a peer's track, as it came, in place of frames: see Config::receive_rtp.
+struct Rtp {
+    PeerId peer;
+    std::string_view user_id;
+    TrackId track;
+    Bytes packet;
+};
+/// The peer cannot begin, or go on with, a track of ours without a key frame.
+struct KeyFrameWanted {
+    PeerId peer;
+    std::string_view user_id;
+    TrackId track;
+};
 /// Carry it to the signaling server.
 struct Signal {
     std::string_view json;
@@ -251,8 +344,9 @@ struct Unknown {
     std::int32_t kind;
 };
 
-using AnyEvent = std::variant<Unknown, PeerOpen, PeerClosed, PeerFailed, PeerState, Text, Binary, ChannelOpen,
-                              ChannelClosed, Writable, Signal, SignalingState, Problem, Closed>;
+using AnyEvent =
+    std::variant<Unknown, PeerOpen, PeerClosed, PeerFailed, PeerState, Text, Binary, ChannelOpen, ChannelClosed, Writable,
+                 Signal, SignalingState, Problem, Closed, Track, TrackMuted, TrackEnded, Stream, Frame, Rtp, KeyFrameWanted>;
 
 /// Makes one visitor of several lambdas.
 template <typename... Functions>
@@ -314,6 +408,27 @@ public:
             return Problem{e.status, text(e.message)};
         case RTCSWARM_EVENT_CLOSED:
             return Closed{e.status, text(e.message)};
+        case RTCSWARM_EVENT_TRACK:
+            return Track{e.peer, user_id(), e.track, text(e.name), static_cast<Media>(e.media)};
+        case RTCSWARM_EVENT_TRACK_MUTED:
+            return TrackMuted{e.peer, user_id(), e.track, (e.flags & RTCSWARM_FLAG_MUTED) != 0};
+        case RTCSWARM_EVENT_TRACK_ENDED:
+            return TrackEnded{e.peer, user_id(), e.track};
+        case RTCSWARM_EVENT_STREAM:
+            return Stream{e.peer, user_id(), text(e.name), TrackIds(e.tracks, e.track_count)};
+        case RTCSWARM_EVENT_FRAME:
+            return Frame{e.peer,
+                         user_id(),
+                         e.track,
+                         static_cast<Codec>(e.codec),
+                         Bytes(e.data, e.length),
+                         e.rtp_time,
+                         (e.flags & RTCSWARM_FLAG_KEY_FRAME) != 0,
+                         (e.flags & RTCSWARM_FLAG_GAP) != 0};
+        case RTCSWARM_EVENT_RTP:
+            return Rtp{e.peer, user_id(), e.track, Bytes(e.data, e.length)};
+        case RTCSWARM_EVENT_KEY_FRAME_WANTED:
+            return KeyFrameWanted{e.peer, user_id(), e.track};
         default:
             return Unknown{e.kind};
         }
@@ -399,6 +514,9 @@ public:
         return set(rtcswarm_config_set_send_buffer(get(), high, low));
     }
     Config &receive_queue(std::size_t bytes) { return set(rtcswarm_config_set_receive_queue(get(), bytes)); }
+    Config &media_queue(std::size_t bytes) { return set(rtcswarm_config_set_media_queue(get(), bytes)); }
+    /// Media comes as Rtp, and not as Frame.
+    Config &receive_rtp(bool rtp = true) { return set(rtcswarm_config_set_receive_rtp(get(), rtp)); }
     template <typename Rep, typename Period>
     Config &timeout(Timeout which, std::chrono::duration<Rep, Period> time) {
         return set(rtcswarm_config_set_timeout(get(), static_cast<std::int32_t>(which),
@@ -433,7 +551,7 @@ enum class Send {
 
 struct Broadcast {
     std::size_t reached;
-    /// Peers whose send buffers were full.
+    /// Peers whose send buffers were full, or who do not take the track.
     std::size_t skipped;
 };
 
@@ -450,6 +568,29 @@ struct PeerStats {
     std::uint64_t bytes_sent, bytes_received, messages_sent, messages_received, buffered;
     bool relayed, native;
     std::string local_address, remote_address, local_candidate_type, remote_candidate_type;
+    /// Datagrams of media that were more than the way takes, and were not sent.
+    std::uint64_t media_dropped;
+};
+
+/// What a track of ours is: encoded; only audio or video, negotiated before there is anything to send; or `expected`.
+using Source = std::variant<std::monostate, Media, Codec>;
+/// From the other side.
+inline constexpr Source expected{};
+
+struct TrackSpec {
+    std::string stream;
+    /// Of its own over all streams.
+    std::string name;
+    Source source;
+};
+
+/// What makes no sense for the track's direction is 0, or none.
+struct TrackStats {
+    std::uint64_t packets, bytes, frames, lost, useless, dropped, retransmissions, key_frame_requests;
+    std::chrono::microseconds jitter;
+    std::optional<std::chrono::microseconds> round_trip;
+    /// What the way to the other side is thought to take, in bits a second.
+    std::optional<std::uint64_t> bitrate;
 };
 
 class SwarmRef;
@@ -574,8 +715,91 @@ public:
                          stats.local_address,
                          stats.remote_address,
                          stats.local_candidate_type,
-                         stats.remote_candidate_type};
+                         stats.remote_candidate_type,
+                         stats.media_dropped};
     }
+    /// Gives tracks to every peer there is and will be: all, or none. Their numbers, in order. See rtcswarm_add_tracks.
+    std::vector<TrackId> add_tracks(const std::vector<TrackSpec> &tracks) {
+        std::vector<rtcswarm_track_spec> specs;
+        specs.reserve(tracks.size());
+        for (const TrackSpec &track : tracks) {
+            const Media *media = std::get_if<Media>(&track.source);
+            const Codec *codec = std::get_if<Codec>(&track.source);
+            if ((media != nullptr && *media == Media::none) || (codec != nullptr && *codec == Codec::none)) {
+                throw Error(RTCSWARM_ERR_INVALID, "a track that is expected from the other side is `expected`");
+            }
+            specs.push_back({detail::c_string(track.stream), detail::c_string(track.name),
+                             media == nullptr ? 0 : static_cast<std::int32_t>(*media),
+                             codec == nullptr ? 0 : static_cast<std::int32_t>(*codec)});
+        }
+        std::vector<TrackId> ids(specs.size());
+        detail::check(rtcswarm_add_tracks(swarm_, specs.data(), specs.size(), ids.data()));
+        return ids;
+    }
+    /// The same for those of one stream: add_stream("cam", {{"audio", Codec::opus}, {"video", Codec::vp8}})
+    std::vector<TrackId> add_stream(const std::string &stream, const std::vector<std::pair<std::string, Source>> &tracks) {
+        std::vector<TrackSpec> specs;
+        specs.reserve(tracks.size());
+        for (const auto &[name, source] : tracks) {
+            specs.push_back({stream, name, source});
+        }
+        return add_tracks(specs);
+    }
+    /// Sends the track to nobody any more, or again. After that wait for KeyFrameWanted.
+    void mute(TrackId track, bool muted = true) { detail::check(rtcswarm_mute(swarm_, track, muted)); }
+    /// The track is sent in this codec from now on.
+    void replace_track(TrackId track, Codec codec) {
+        detail::check(rtcswarm_replace_track(swarm_, track, static_cast<std::int32_t>(codec)));
+    }
+    /// One encoded frame to every peer that takes the track; never waits. `rtp_time` in units of the codec's clock; `key` if
+    /// it needs none before it.
+    Broadcast send_frame(TrackId track, Bytes data, std::uint32_t rtp_time, bool key) {
+        Broadcast result{};
+        detail::check(rtcswarm_send_frame(swarm_, track, data.data(), data.size(), rtp_time,
+                                          key ? RTCSWARM_FLAG_KEY_FRAME : 0, &result.reached, &result.skipped));
+        return result;
+    }
+    /// The same for one RTP packet.
+    Broadcast send_rtp(TrackId track, Bytes packet) {
+        Broadcast result{};
+        detail::check(
+            rtcswarm_send_rtp(swarm_, track, packet.data(), packet.size(), &result.reached, &result.skipped));
+        return result;
+    }
+    /// Asks a peer for a key frame of one of its tracks. False: the peer or the track is gone.
+    bool request_key_frame(PeerId peer, TrackId track) {
+        const std::int32_t status = rtcswarm_request_key_frame(swarm_, peer, track);
+        if (status == RTCSWARM_ERR_NO_PEER || status == RTCSWARM_ERR_NO_TRACK) {
+            return false;
+        }
+        detail::check(status);
+        return true;
+    }
+    /// Of a peer's track, or of one of ours on the way to that peer.
+    TrackStats track_stats(PeerId peer, TrackId track) const {
+        rtcswarm_track_stats stats{};
+        stats.struct_size = sizeof stats;
+        detail::check(rtcswarm_get_track_stats(swarm_, peer, track, &stats));
+        TrackStats result{stats.packets,
+                          stats.bytes,
+                          stats.frames,
+                          stats.lost,
+                          stats.useless,
+                          stats.dropped,
+                          stats.retransmissions,
+                          stats.key_frame_requests,
+                          std::chrono::microseconds(static_cast<std::chrono::microseconds::rep>(stats.jitter_us)),
+                          {},
+                          {}};
+        if (stats.round_trip_us >= 0) {
+            result.round_trip.emplace(stats.round_trip_us);
+        }
+        if (stats.bitrate >= 0) {
+            result.bitrate = static_cast<std::uint64_t>(stats.bitrate);
+        }
+        return result;
+    }
+
     rtcswarm_stats stats() const {
         rtcswarm_stats stats{};
         stats.struct_size = sizeof stats;
@@ -644,6 +868,18 @@ public:
     /// PeerState and SignalingState
     void on_connection(EventCallback callback, ExceptionHandler on_exception = {}) {
         registered(rtcswarm_on_connection, std::move(callback), std::move(on_exception));
+    }
+    /// Stream
+    void on_stream(EventCallback callback, ExceptionHandler on_exception = {}) {
+        registered(rtcswarm_on_stream, std::move(callback), std::move(on_exception));
+    }
+    /// Track, TrackMuted, TrackEnded and KeyFrameWanted
+    void on_track(EventCallback callback, ExceptionHandler on_exception = {}) {
+        registered(rtcswarm_on_track, std::move(callback), std::move(on_exception));
+    }
+    /// Frame and Rtp
+    void on_frame(EventCallback callback, ExceptionHandler on_exception = {}) {
+        registered(rtcswarm_on_frame, std::move(callback), std::move(on_exception));
     }
 
     /// For what this header does not cover.

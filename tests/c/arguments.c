@@ -37,6 +37,8 @@ static void null_handles(void) {
   rtcswarm_peer_stats peer_stats = {.struct_size = sizeof peer_stats};
   rtcswarm_stats stats = {.struct_size = sizeof stats};
   rtcswarm_hub_stats hub_stats = {.struct_size = sizeof hub_stats};
+  rtcswarm_track_stats track_stats = {.struct_size = sizeof track_stats};
+  const rtcswarm_track_spec spec = {"stream", "track", 0, RTCSWARM_CODEC_OPUS};
 
   rtcswarm_config_free(NULL);
   rtcswarm_free(NULL);
@@ -60,6 +62,8 @@ static void null_handles(void) {
   EXPECT(INVALID, rtcswarm_config_set_max_message_size(NULL, 1));
   EXPECT(INVALID, rtcswarm_config_set_send_buffer(NULL, 2, 1));
   EXPECT(INVALID, rtcswarm_config_set_receive_queue(NULL, 1));
+  EXPECT(INVALID, rtcswarm_config_set_media_queue(NULL, 1));
+  EXPECT(INVALID, rtcswarm_config_set_receive_rtp(NULL, 1));
   EXPECT(INVALID, rtcswarm_config_set_timeout(NULL, RTCSWARM_TIMEOUT_CLOSE, 1));
 
   EXPECT(INVALID, rtcswarm_new(NULL, &swarm));
@@ -78,6 +82,9 @@ static void null_handles(void) {
   EXPECT(INVALID, rtcswarm_on_signal(NULL, nop_event, NULL, never));
   EXPECT(INVALID, rtcswarm_on_error(NULL, nop_event, NULL, never));
   EXPECT(INVALID, rtcswarm_on_connection(NULL, nop_event, NULL, never));
+  EXPECT(INVALID, rtcswarm_on_stream(NULL, nop_event, NULL, never));
+  EXPECT(INVALID, rtcswarm_on_track(NULL, nop_event, NULL, never));
+  EXPECT(INVALID, rtcswarm_on_frame(NULL, nop_event, NULL, never));
   EXPECT(INVALID, rtcswarm_send(NULL, 1, &byte, 1));
   EXPECT(INVALID, rtcswarm_send_text(NULL, 1, "a", 1));
   EXPECT(INVALID, rtcswarm_broadcast(NULL, &byte, 1, &count, &skipped));
@@ -92,6 +99,13 @@ static void null_handles(void) {
   EXPECT(INVALID, rtcswarm_peer_user_id(NULL, 1, NULL, 0, &count));
   EXPECT(INVALID, rtcswarm_get_peer_stats(NULL, 1, &peer_stats));
   EXPECT(INVALID, rtcswarm_get_stats(NULL, &stats));
+  EXPECT(INVALID, rtcswarm_add_tracks(NULL, &spec, 1, &id));
+  EXPECT(INVALID, rtcswarm_mute(NULL, 1, 1));
+  EXPECT(INVALID, rtcswarm_replace_track(NULL, 1, RTCSWARM_CODEC_OPUS));
+  EXPECT(INVALID, rtcswarm_send_frame(NULL, 1, &byte, 1, 0, 0, &count, &skipped));
+  EXPECT(INVALID, rtcswarm_send_rtp(NULL, 1, &byte, 1, &count, &skipped));
+  EXPECT(INVALID, rtcswarm_request_key_frame(NULL, 1, 1));
+  EXPECT(INVALID, rtcswarm_get_track_stats(NULL, 1, 1, &track_stats));
 
   EXPECT(INVALID, rtcswarm_hub_limits_default(NULL));
   EXPECT(INVALID, rtcswarm_hub_new(NULL, NULL));
@@ -128,6 +142,9 @@ static void null_arguments(void) {
   EXPECT(INVALID, rtcswarm_on_signal(swarm, NULL, NULL, never));
   EXPECT(INVALID, rtcswarm_on_error(swarm, NULL, NULL, never));
   EXPECT(INVALID, rtcswarm_on_connection(swarm, NULL, NULL, never));
+  EXPECT(INVALID, rtcswarm_on_stream(swarm, NULL, NULL, never));
+  EXPECT(INVALID, rtcswarm_on_track(swarm, NULL, NULL, never));
+  EXPECT(INVALID, rtcswarm_on_frame(swarm, NULL, NULL, never));
   OK(rtcswarm_start(swarm));
   EXPECT(INVALID, rtcswarm_set_token(swarm, NULL));
   EXPECT(INVALID, rtcswarm_set_token(swarm, NOT_UTF8));
@@ -293,6 +310,7 @@ static void configs_that_cannot_work(void) {
   REFUSED(rtcswarm_config_set_send_buffer(config, 1000, 10));
   REFUSED(rtcswarm_config_set_send_buffer(config, 1 << 20, 1 << 20));
   REFUSED(rtcswarm_config_set_receive_queue(config, 0));
+  REFUSED(rtcswarm_config_set_media_queue(config, 0));
   for (int32_t which = RTCSWARM_TIMEOUT_ANSWER; which <= RTCSWARM_TIMEOUT_ICE_FAILED; which++) {
     REFUSED(rtcswarm_config_set_timeout(config, which, 0));
     REFUSED(rtcswarm_config_set_timeout(config, which, UINT32_MAX));
@@ -321,6 +339,8 @@ static void configs_that_cannot_work(void) {
   OK(rtcswarm_config_set_max_message_size(config, 1));
   OK(rtcswarm_config_set_send_buffer(config, 1, 0));
   OK(rtcswarm_config_set_receive_queue(config, 1));
+  OK(rtcswarm_config_set_media_queue(config, 1));
+  OK(rtcswarm_config_set_receive_rtp(config, -1));
   OK(rtcswarm_config_set_timeout(config, RTCSWARM_TIMEOUT_CLOSE, 86400000));
   OK(rtcswarm_new(config, &swarm));
   rtcswarm_config_free(config);
@@ -405,14 +425,18 @@ static void names_and_versions(void) {
   CHECK(rtcswarm_version() == (RTCSWARM_VERSION_MAJOR << 16 | RTCSWARM_VERSION_MINOR << 8 | RTCSWARM_VERSION_PATCH));
   CHECK(strcmp(rtcswarm_version_string(), "0.1.0") == 0);
   CHECK(strcmp(rtcswarm_status_name(RTCSWARM_OK), "RTCSWARM_OK") == 0);
-  for (int32_t status = RTCSWARM_ERR_INVALID; status >= RTCSWARM_ERR_REFUSED; status--) {
+  for (int32_t status = RTCSWARM_ERR_INVALID; status >= RTCSWARM_ERR_NO_TRACK; status--) {
     CHECK(strncmp(rtcswarm_status_name(status), "RTCSWARM_ERR_", 13) == 0);
   }
-  for (int32_t kind = RTCSWARM_EVENT_PEER_OPEN; kind <= RTCSWARM_EVENT_CLOSED; kind++) {
+  for (int32_t kind = RTCSWARM_EVENT_PEER_OPEN; kind <= RTCSWARM_EVENT_KEY_FRAME_WANTED; kind++) {
     CHECK(strcmp(rtcswarm_event_name(kind), "unknown") != 0);
   }
   for (int32_t reason = RTCSWARM_REASON_LOCAL_CLOSE; reason <= RTCSWARM_REASON_PROTOCOL; reason++) {
     CHECK(strcmp(rtcswarm_reason_name(reason), "unknown") != 0);
+  }
+  const char *codecs[] = {"unknown", "opus", "VP8", "VP9", "H264", "AV1", "unknown"};
+  for (int32_t codec = 0; codec <= RTCSWARM_CODEC_AV1 + 1; codec++) {
+    CHECK(strcmp(rtcswarm_codec_name(codec), codecs[codec]) == 0);
   }
   CHECK(strcmp(rtcswarm_status_name(12345), "unknown") == 0);
   CHECK(strcmp(rtcswarm_event_name(INT32_MIN), "unknown") == 0);

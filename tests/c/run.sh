@@ -4,7 +4,7 @@
 #
 #   tests/c/run.sh            after `cargo build --release`; RTCSWARM_TARGET_DIR names another target/release
 #   CI=true tests/c/run.sh    a missing tool is a failure
-#   tests/c/run.sh compile|plain|chat|valgrind|install ...    some of it only
+#   tests/c/run.sh compile|plain|chat|media|valgrind|install ...    some of it only
 
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -13,7 +13,7 @@ case $target in /*) ;; *) target=$(pwd)/$target ;; esac
 build=$target/c-tests
 failures=0
 warnings="-Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion"
-c_tests="arguments states callbacks exchange signals"
+c_tests="arguments states callbacks exchange signals media containers"
 
 cd "$root" || exit 1
 mkdir -p "$build" || exit 1
@@ -47,7 +47,7 @@ compile() {
       # shellcheck disable=SC2086
       check "$compiler $standard: rtcswarm.h and the examples" \
         $compiler -std=$standard $warnings -Wstrict-prototypes -Iinclude -fsyntax-only \
-        -x c include/rtcswarm.h examples/chat.c examples/callbacks.c
+        -x c include/rtcswarm.h examples/chat.c examples/callbacks.c examples/media_send.c examples/media_record.c
     done
   done
   for compiler in g++ clang++; do
@@ -169,8 +169,8 @@ in_lobby() { # user, program, options
       --user "$user" --token "$token"
   ) >"$build/$user.out" 2>&1
 }
-chat_is_refused() { # program
-  token_of_chat=nonsense in_lobby eve "$1" --expect 1 </dev/null
+chat_is_refused() { # program, options
+  token_of_chat=nonsense in_lobby eve "$@" </dev/null
   [ $? -eq 2 ] && heard "^eve: signaling: " "$build/eve.out"
 }
 chat_is_alone() { # program
@@ -182,32 +182,90 @@ chat_asks() { # program
   [ $? -eq 64 ] && heard "^usage: " "$build/usage.out"
 }
 
-chat() {
-  programs || return
+# A signaling server at $url.
+serve() {
   [ -x "$target/rtcswarm-server" ] || {
     bad "there is no $target/rtcswarm-server: cargo build --release"
-    return
+    return 1
   }
+  # What is said here was not said in a run before.
+  rm -f "$build"/*.out "$build"/*.pid
+  : >"$build/server.out"
+  head -c 48 /dev/urandom | base64 >"$build/secret"
+  "$target/rtcswarm-server" --listen 127.0.0.1:0 --jwt-secret-file "$build/secret" >"$build/server.out" 2>&1 &
+  server=$!
+  heard "^listening on " "$build/server.out" >"$build/output" 2>&1 || {
+    bad "the signaling server starts"
+    kill $server
+    return 1
+  }
+  url=$(sed -n 's/^listening on //p' "$build/server.out")
+}
+
+media_arrives() { # a file is sent, and another one is made of what comes
+  rm -rf "$build/recorded"
+  in_lobby rec "$build/media-record-c" --out "$build/recorded" &
+  recorder=$!
+  # What is sent before the other side knows of it does not arrive: it takes the second round to have all.
+  in_lobby snd "$build/media-send-c" --video "$build/video.ivf" --audio "$build/sound.ogg" --loop --seconds 4 &&
+    heard "^rec: wrote .*ivf: [0-9]* frames, [0-9.]* s, " "$build/rec.out" &&
+    heard "^rec: wrote .*ogg: [0-9]* frames, [0-9.]* s, " "$build/rec.out" || return 1
+  kill -TERM "$(cat "$build/rec.pid")"
+  wait $recorder || return 1
+  "$build/containers" contains "$build"/recorded/snd-video-*.ivf "$build/video.ivf" &&
+    "$build/containers" contains "$build"/recorded/snd-audio-*.ogg "$build/sound.ogg"
+}
+media_ends() { # with its file, and who was there first begins with a key frame, too
+  rm -rf "$build/recorded"
+  in_lobby snd "$build/media-send-c" --video "$build/video.ivf" --stream other &
+  sender=$!
+  in_lobby rec "$build/media-record-c" --out "$build/recorded" --seconds 3
+  wait $sender && heard "^snd: end of .*video.ivf" "$build/snd.out" && heard "^snd: sent [3-9][0-9] frames" "$build/snd.out" &&
+    heard "^rec: wrote .*ivf: [3-9][0-9] frames" "$build/rec.out"
+}
+media_refuses() { # a file that is none
+  token_of_chat=nonsense in_lobby eve "$build/media-send-c" --video "$build/sound.ogg"
+  [ $? -eq 1 ] && heard "^eve: .*sound.ogg is no IVF file" "$build/eve.out"
+}
+
+media() {
+  programs || return
+  for program in send record; do
+    # shellcheck disable=SC2086
+    check "build media_$program.c" "${CC:-cc}" -std=c99 -O1 $warnings -Iinclude "examples/media_$program.c" \
+      -o "$build/media-$program-c" "$target/librtcswarm.so" "-Wl,-rpath,$build"
+  done
+  "$build/containers" make "$build/video.ivf" "$build/sound.ogg" || bad "containers make"
+  serve || return
+  check "media_send.c sends what media_record.c records" media_arrives
+  check "media_send.c ends with its file" media_ends
+  check "media_send.c refuses a file that is none: status 1" media_refuses
+  check "media_send.c is refused: status 2" chat_is_refused "$build/media-send-c" --video "$build/video.ivf"
+  check "media_record.c is refused: status 2" chat_is_refused "$build/media-record-c" --out "$build/recorded"
+  check "media_send.c asks for its options: status 64" chat_asks "$build/media-send-c"
+  check "media_record.c asks for its options: status 64" chat_asks "$build/media-record-c"
+  for user in snd rec; do
+    kill "$(cat "$build/$user.pid")" 2>/dev/null
+  done
+  kill $server
+  wait 2>/dev/null
+}
+
+chat() {
+  programs || return
   # shellcheck disable=SC2086
   check "build chat.c" "${CC:-cc}" -std=c99 -O1 $warnings -Iinclude examples/chat.c -o "$build/chat-c" \
     "$target/librtcswarm.so" "-Wl,-rpath,$build"
   # shellcheck disable=SC2086
   check "build chat.cpp" "${CXX:-c++}" -std=c++17 -O1 $warnings -Iinclude -Ibindings/c examples/chat.cpp \
     -o "$build/chat-cpp" "$target/librtcswarm.so" "-Wl,-rpath,$build"
-  head -c 48 /dev/urandom | base64 >"$build/secret"
-  "$target/rtcswarm-server" --listen 127.0.0.1:0 --jwt-secret-file "$build/secret" >"$build/server.out" 2>&1 &
-  server=$!
-  if heard "^listening on " "$build/server.out" >"$build/output" 2>&1; then
-    url=$(sed -n 's/^listening on //p' "$build/server.out")
-    check "chat.c and chat.cpp meet and part" chat_meets
-    for program in chat-c chat-cpp; do
-      check "$program is refused: status 2" chat_is_refused "$build/$program"
-      check "$program is alone: status 1" chat_is_alone "$build/$program"
-      check "$program asks for its options: status 64" chat_asks "$build/$program"
-    done
-  else
-    bad "the signaling server starts"
-  fi
+  serve || return
+  check "chat.c and chat.cpp meet and part" chat_meets
+  for program in chat-c chat-cpp; do
+    check "$program is refused: status 2" chat_is_refused "$build/$program" --expect 1
+    check "$program is alone: status 1" chat_is_alone "$build/$program"
+    check "$program asks for its options: status 64" chat_asks "$build/$program"
+  done
   # Who is still there after a failure goes, too.
   for user in a b c; do
     kill "$(cat "$build/$user.pid")" 2>/dev/null
@@ -216,12 +274,13 @@ chat() {
   wait 2>/dev/null
 }
 
-[ $# -gt 0 ] || set -- compile plain chat valgrind install
+[ $# -gt 0 ] || set -- compile plain chat media valgrind install
 for part; do
   case $part in
     compile) compile ;;
     plain) plain ;;
     chat) chat ;;
+    media) media ;;
     valgrind) valgrind_all ;;
     install) RTCSWARM_TARGET_DIR=$target sh tests/c/install_test.sh || failures=$((failures + 1)) ;;
     *)

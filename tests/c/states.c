@@ -32,6 +32,7 @@ static void expect_of_all(rtcswarm *swarm, int32_t wanted, uint64_t peer) {
   EXPECT(wanted, rtcswarm_channel_open(swarm, peer, "a", NULL, 1, RTCSWARM_RELIABLE, 0, &channel));
   EXPECT(wanted, rtcswarm_channel_close(swarm, peer, 1));
   EXPECT(wanted, rtcswarm_peer_close(swarm, peer));
+  EXPECT(wanted, rtcswarm_request_key_frame(swarm, peer, 1));
   CHECK(channel == 0);
 }
 
@@ -41,6 +42,8 @@ static void expect_no_peer(rtcswarm *swarm, uint64_t peer) {
   EXPECT(RTCSWARM_ERR_NO_PEER, rtcswarm_channel_buffered(swarm, peer, RTCSWARM_CHANNEL_FAST, &size));
   EXPECT(RTCSWARM_ERR_NO_PEER, rtcswarm_peer_user_id(swarm, peer, NULL, 0, &size));
   EXPECT(RTCSWARM_ERR_NO_PEER, rtcswarm_get_peer_stats(swarm, peer, &stats));
+  rtcswarm_track_stats track_stats = {.struct_size = sizeof track_stats};
+  EXPECT(RTCSWARM_ERR_NO_PEER, rtcswarm_get_track_stats(swarm, peer, 1, &track_stats));
   CHECK(size == 7);
 }
 
@@ -66,6 +69,15 @@ static void before_start(void) {
   expect_no_peer(swarm, 1);
   EXPECT(RTCSWARM_ERR_STATE, rtcswarm_dispatch(swarm, "{\"type\":\"offerRequest\"}", 23));
   EXPECT(RTCSWARM_ERR_STATE, rtcswarm_broadcast(swarm, NULL, 0, NULL, NULL));
+  /* Tracks may be there before, but nothing is sent of them. */
+  const rtcswarm_track_spec spec = {"stream", "track", 0, RTCSWARM_CODEC_OPUS};
+  const uint8_t byte = 1;
+  uint64_t track = 0;
+  OK(rtcswarm_add_tracks(swarm, &spec, 1, &track));
+  OK(rtcswarm_mute(swarm, track, 1));
+  OK(rtcswarm_replace_track(swarm, track, RTCSWARM_CODEC_OPUS));
+  EXPECT(RTCSWARM_ERR_STATE, rtcswarm_send_frame(swarm, track, &byte, 1, 0, 0, NULL, NULL));
+  EXPECT(RTCSWARM_ERR_STATE, rtcswarm_send_rtp(swarm, track, &byte, 1, NULL, NULL));
   rtcswarm_event *event = (rtcswarm_event *)swarm;
   EXPECT(RTCSWARM_TIMEOUT, rtcswarm_next_event(swarm, 0, &event));
   CHECK(event == NULL);
@@ -306,6 +318,15 @@ static void in_the_child(rtcswarm *swarm, uint64_t peer) {
   EXPECT(RTCSWARM_ERR_FORKED, rtcswarm_channel_buffered(swarm, peer, 0, &size));
   EXPECT(RTCSWARM_ERR_FORKED, rtcswarm_get_peer_stats(swarm, peer, &peer_stats));
   EXPECT(RTCSWARM_ERR_FORKED, rtcswarm_get_stats(swarm, &stats));
+  const rtcswarm_track_spec spec = {"stream", "track", 0, RTCSWARM_CODEC_OPUS};
+  const uint8_t byte = 1;
+  rtcswarm_track_stats track_stats = {.struct_size = sizeof track_stats};
+  EXPECT(RTCSWARM_ERR_FORKED, rtcswarm_add_tracks(swarm, &spec, 1, NULL));
+  EXPECT(RTCSWARM_ERR_FORKED, rtcswarm_mute(swarm, 1, 1));
+  EXPECT(RTCSWARM_ERR_FORKED, rtcswarm_replace_track(swarm, 1, RTCSWARM_CODEC_OPUS));
+  EXPECT(RTCSWARM_ERR_FORKED, rtcswarm_send_frame(swarm, 1, &byte, 1, 0, 0, NULL, NULL));
+  EXPECT(RTCSWARM_ERR_FORKED, rtcswarm_send_rtp(swarm, 1, &byte, 1, NULL, NULL));
+  EXPECT(RTCSWARM_ERR_FORKED, rtcswarm_get_track_stats(swarm, peer, 1, &track_stats));
   rtcswarm_free(swarm);
   rtcswarm_free(swarm); /* it does nothing, as often as you like */
   EXPECT(RTCSWARM_ERR_FORKED, rtcswarm_wakeup(swarm));

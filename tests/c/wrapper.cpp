@@ -262,6 +262,94 @@ static void meeting() {
     until([&] { return closed; });
 }
 
+static void media() {
+    Post post;
+    rs::Swarm alice(rs::Config("room", "alice")), bob(rs::Config("room", "bob").media_queue(1 << 20).receive_rtp(false));
+    post.add(alice, "alice");
+    post.add(bob, "bob");
+    const std::vector<rs::TrackId> ours =
+        alice.add_stream("cam", {{"audio", rs::Codec::opus}, {"video", rs::Media::video}});
+    CHECK(ours.size() == 2 && ours[0] != ours[1]);
+    CHECK(alice.add_tracks({{"cam", "video", rs::Codec::vp9}, {"theirs", "screen", rs::expected}})[0] == ours[1]);
+    alice.replace_track(ours[1], rs::Codec::vp8);
+    CHECK(alice.add_tracks({}).empty());
+    alice.start();
+    bob.start();
+    rs::PeerId of_alice = 0, of_bob = 0;
+    rs::TrackId audio = 0, video = 0, wanted = 0;
+    bool streamed = false, muted = false;
+    std::vector<std::uint8_t> last;
+    int frames = 0;
+    const auto hear_bob = [&](const rs::EventView &event) {
+        event.visit(rs::overloaded{
+            [&](const rs::PeerOpen &open) { of_alice = open.peer; },
+            [&](const rs::Track &track) {
+                CHECK(track.user_id == "alice" && track.peer == of_alice);
+                (track.name == "audio" ? audio : video) = track.track;
+                CHECK(track.media == (track.name == "audio" ? rs::Media::audio : rs::Media::video));
+            },
+            [&](const rs::Stream &stream) {
+                CHECK(stream.name == "cam" && stream.tracks.size() == 2);
+                for (const rs::TrackId track : stream.tracks) CHECK(track == audio || track == video);
+                streamed = true;
+            },
+            [&](const rs::TrackMuted &track) {
+                CHECK(track.track == video);
+                muted = track.muted;
+            },
+            [&](const rs::Frame &frame) {
+                CHECK(frame.track == video && frame.codec == rs::Codec::vp8 && frame.key && !frame.gap);
+                CHECK(std::string(rs::name(frame.codec)) == "VP8" && frame.rtp_time == 3000);
+                last.assign(frame.data.begin(), frame.data.end());
+                ++frames;
+            },
+            [](const auto &) {},
+        });
+    };
+    const auto hear_alice = [&](const rs::EventView &event) {
+        event.visit(rs::overloaded{
+            [&](const rs::PeerOpen &open) { of_bob = open.peer; },
+            [&](const rs::KeyFrameWanted &one) { wanted = one.track; },
+            [](const auto &) {},
+        });
+    };
+    const auto until = [&](const std::function<bool()> &done) {
+        pump(post, {{alice, hear_alice}, {bob, hear_bob}}, done);
+    };
+    until([&] { return streamed && wanted == ours[1]; });
+    const std::vector<std::uint8_t> frame(5000, 0x10);
+    const rs::Broadcast sent = alice.send_frame(ours[1], frame, 3000, true);
+    CHECK(sent.reached == 1 && sent.skipped == 0);
+    until([&] { return frames == 1; });
+    CHECK(last == frame);
+    const std::vector<std::uint8_t> packet{0x80, 0x80, 0, 0, 0, 0, 0x0b, 0xb8, 0, 0, 0, 0, 0x10, 0x10};
+    expect_error(RTCSWARM_ERR_INVALID, [&] { alice.send_rtp(ours[1], rs::Bytes(packet.data(), 4)); });
+    CHECK(alice.send_rtp(ours[1], packet).reached == 1);
+    wanted = 0;
+    CHECK(bob.request_key_frame(of_alice, video) && !bob.request_key_frame(of_alice, 12345));
+    CHECK(!bob.request_key_frame(12345, video));
+    until([&] { return wanted == ours[1]; });
+    const rs::TrackStats theirs = bob.track_stats(of_alice, video), mine = alice.track_stats(of_bob, ours[1]);
+    CHECK(theirs.frames >= 1 && theirs.bytes > 5000 && !theirs.bitrate && theirs.jitter >= 0us);
+    CHECK(mine.packets > 5 && mine.key_frame_requests > 0 && mine.dropped == 0);
+    alice.mute(ours[1]);
+    until([&] { return muted; });
+    CHECK(alice.send_frame(ours[1], frame, 3000, true).reached == 0);
+    alice.mute(ours[1], false);
+    until([&] { return !muted; });
+    expect_error(RTCSWARM_ERR_INVALID, [&] { alice.add_stream("cam", {{"audio", rs::Codec::vp8}}); });
+    expect_error(RTCSWARM_ERR_INVALID, [&] { alice.add_stream("cam", {{"more", rs::Media::none}}); });
+    expect_error(RTCSWARM_ERR_INVALID, [&] { alice.add_stream("cam", {{std::string("a\0b", 3), rs::expected}}); });
+    expect_error(RTCSWARM_ERR_INVALID, [&] { alice.replace_track(ours[1], rs::Codec::none); });
+    expect_error(RTCSWARM_ERR_INVALID, [&] { alice.send_frame(ours[1], rs::Bytes(), 0, true); });
+    expect_error(RTCSWARM_ERR_NO_TRACK, [&] { alice.mute(video); });
+    expect_error(RTCSWARM_ERR_NO_TRACK, [&] { (void)alice.track_stats(of_bob, video); });
+    expect_error(RTCSWARM_ERR_STATE, [&] {
+        bob.add_stream("later", {{"later", rs::Media::video}});
+        bob.send_frame(bob.add_stream("later", {{"later", rs::expected}})[0], frame, 0, true);
+    });
+}
+
 /// What callbacks tell the main thread.
 class Bell {
 public:
@@ -303,11 +391,18 @@ static void callbacks() {
             expect_error(RTCSWARM_ERR_BUSY,
                          [&] { swarm->on_data([held](rs::SwarmRef, const rs::EventView &) {}); });
             expect_error(RTCSWARM_ERR_INVALID, [&] { swarm->on_close({}); });
+            swarm->on_track([](rs::SwarmRef, const rs::EventView &) {});
+            swarm->on_frame([](rs::SwarmRef, const rs::EventView &) {});
+            swarm->on_stream([&, held](rs::SwarmRef, const rs::EventView &event) {
+                CHECK(std::get<rs::Stream>(event.get()).name == "cam");
+                talked.ring();
+            });
+            swarm->add_stream("cam", {{"video", rs::Codec::av1}});
         }
         alice.start();
         bob.start();
-        talked.wait(2);
-        CHECK(held.use_count() == 7);
+        talked.wait(4);
+        CHECK(held.use_count() == 9);
         post.remove(alice);
         post.remove(bob);
     }
@@ -428,6 +523,7 @@ int main(int argc, char **argv) {
         {"moves", moves},
         {"results_and_errors", results_and_errors},
         {"meeting", meeting},
+        {"media", media},
         {"callbacks", callbacks},
         {"exceptions_stay_on_their_side", exceptions_stay_on_their_side},
         {"destroyed_inside_a_callback", destroyed_inside_a_callback},
