@@ -98,6 +98,12 @@ class InternalError(RtcSwarmError):
     status = -22
 
 
+class NoTrack(RtcSwarmError, LookupError):
+    """No track of ours, or of that peer's, has this id (any more)."""
+
+    status = -24
+
+
 _BY_STATUS: dict[int, type[RtcSwarmError]] = {
     error.status: error
     for error in (
@@ -115,6 +121,7 @@ _BY_STATUS: dict[int, type[RtcSwarmError]] = {
         OsFailure,
         Forked,
         InternalError,
+        NoTrack,
     )
 }
 

@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import Callable
 
 from . import _native
+from ._media import Codec, Kind
 
 
 class Reason(IntEnum):
@@ -145,6 +146,78 @@ class Writable(PeerEvent):
 
 
 @dataclass(frozen=True)
+class Track(PeerEvent):
+    """A peer's track is there."""
+
+    #: Never used again in this process.
+    track: int
+    name: str
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class TrackMuted(PeerEvent):
+    """A peer sends a track no more, or again."""
+
+    track: int
+    muted: bool
+
+
+@dataclass(frozen=True)
+class TrackEnded(PeerEvent):
+    """A peer's track is gone, while the peer stays: its tracks follow with new ids."""
+
+    track: int
+
+
+@dataclass(frozen=True)
+class Stream(PeerEvent):
+    """Every track that the peer has announced for this stream is there."""
+
+    name: str
+    tracks: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Frame(PeerEvent):
+    """One encoded frame of a peer's track, in order."""
+
+    track: int
+    codec: Codec
+    data: bytes
+    #: When it is to be shown, in units of the codec's clock; it wraps around.
+    rtp_time: int
+    #: It needs none before it.
+    key: bool
+    #: Something before it is missing.
+    gap: bool
+
+    def __repr__(self) -> str:
+        return (
+            f"Frame(peer={self.peer}, user_id={self.user_id!r}, track={self.track}, codec={self.codec!r}, "
+            f"data={_brief(self.data)}, rtp_time={self.rtp_time}, key={self.key}, gap={self.gap})"
+        )
+
+
+@dataclass(frozen=True)
+class Rtp(PeerEvent):
+    """One RTP packet of a peer's track, as it came (only with `receive_rtp`)."""
+
+    track: int
+    data: bytes
+
+    def __repr__(self) -> str:
+        return f"Rtp(peer={self.peer}, user_id={self.user_id!r}, track={self.track}, data={_brief(self.data)})"
+
+
+@dataclass(frozen=True)
+class KeyFrameWanted(PeerEvent):
+    """The peer cannot begin, or go on with, a track of ours without a key frame."""
+
+    track: int
+
+
+@dataclass(frozen=True)
 class Signal(Event):
     """Carry this to the signaling server (only where the caller carries the signals)."""
 
@@ -180,7 +253,7 @@ class SwarmClosed(Event):
     message: str
 
 
-_NATIVE, _REMOTE = 1, 2
+_NATIVE, _REMOTE, _KEY_FRAME, _GAP, _MUTED = 1, 2, 4, 8, 16
 
 
 def _text(value: bytes | None) -> str:
@@ -209,6 +282,21 @@ _MAKERS: dict[int, Callable[[_native.Event], Event]] = {
     11: lambda raw: SignalingState(raw.time_us / 1e6, State(raw.state), _text(raw.message)),
     12: lambda raw: ErrorEvent(raw.time_us / 1e6, raw.status, _text(raw.message)),
     13: lambda raw: SwarmClosed(raw.time_us / 1e6, raw.status, _text(raw.message)),
+    14: lambda raw: Track(*_peer(raw), raw.track, _text(raw.name), Kind(raw.media)),
+    15: lambda raw: TrackMuted(*_peer(raw), raw.track, bool(raw.flags & _MUTED)),
+    16: lambda raw: TrackEnded(*_peer(raw), raw.track),
+    17: lambda raw: Stream(*_peer(raw), _text(raw.name), tuple(raw.tracks[: raw.track_count])),
+    18: lambda raw: Frame(
+        *_peer(raw),
+        raw.track,
+        Codec(raw.codec),
+        _data(raw),
+        raw.rtp_time,
+        bool(raw.flags & _KEY_FRAME),
+        bool(raw.flags & _GAP),
+    ),
+    19: lambda raw: Rtp(*_peer(raw), raw.track, _data(raw)),
+    20: lambda raw: KeyFrameWanted(*_peer(raw), raw.track),
 }
 
 

@@ -53,6 +53,41 @@ class Event(Structure):
         ("message", c_char_p),
         ("data", c_void_p),
         ("length", c_size_t),
+        ("media", c_int32),
+        ("codec", c_int32),
+        ("rtp_time", c_uint32),
+        ("tracks", POINTER(c_uint64)),
+        ("track_count", c_size_t),
+    ]
+
+
+class TrackSpec(Structure):
+    """rtcswarm_track_spec"""
+
+    _fields_ = [
+        ("stream", c_char_p),
+        ("name", c_char_p),
+        ("media", c_int32),
+        ("codec", c_int32),
+    ]
+
+
+class TrackStats(Structure):
+    """rtcswarm_track_stats"""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("packets", c_uint64),
+        ("bytes", c_uint64),
+        ("frames", c_uint64),
+        ("lost", c_uint64),
+        ("useless", c_uint64),
+        ("dropped", c_uint64),
+        ("retransmissions", c_uint64),
+        ("key_frame_requests", c_uint64),
+        ("jitter_us", c_uint64),
+        ("round_trip_us", c_int64),
+        ("bitrate", c_int64),
     ]
 
 
@@ -73,6 +108,7 @@ class PeerStats(Structure):
         ("remote_address", c_char * 64),
         ("local_candidate_type", c_char * 8),
         ("remote_candidate_type", c_char * 8),
+        ("media_dropped", c_uint64),
     ]
 
 
@@ -159,6 +195,8 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "config_set_max_message_size": (_STATUS, [_HANDLE, c_size_t]),
     "config_set_send_buffer": (_STATUS, [_HANDLE, c_size_t, c_size_t]),
     "config_set_receive_queue": (_STATUS, [_HANDLE, c_size_t]),
+    "config_set_media_queue": (_STATUS, [_HANDLE, c_size_t]),
+    "config_set_receive_rtp": (_STATUS, [_HANDLE, c_int32]),
     "config_set_timeout": (_STATUS, [_HANDLE, c_int32, c_uint32]),
     "new": (_STATUS, [_HANDLE, POINTER(_HANDLE)]),
     "start": (_STATUS, [_HANDLE]),
@@ -187,6 +225,17 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "peer_user_id": (_STATUS, [_HANDLE, c_uint64, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
     "get_peer_stats": (_STATUS, [_HANDLE, c_uint64, POINTER(PeerStats)]),
     "get_stats": (_STATUS, [_HANDLE, POINTER(SwarmStats)]),
+    "codec_name": (c_char_p, [c_int32]),
+    "add_tracks": (_STATUS, [_HANDLE, POINTER(TrackSpec), c_size_t, POINTER(c_uint64)]),
+    "mute": (_STATUS, [_HANDLE, c_uint64, c_int32]),
+    "replace_track": (_STATUS, [_HANDLE, c_uint64, c_int32]),
+    "send_frame": (
+        _STATUS,
+        [_HANDLE, c_uint64, c_char_p, c_size_t, c_uint32, c_uint32, POINTER(c_size_t), POINTER(c_size_t)],
+    ),
+    "send_rtp": (_STATUS, [_HANDLE, c_uint64, c_char_p, c_size_t, POINTER(c_size_t), POINTER(c_size_t)]),
+    "request_key_frame": (_STATUS, [_HANDLE, c_uint64, c_uint64]),
+    "get_track_stats": (_STATUS, [_HANDLE, c_uint64, c_uint64, POINTER(TrackStats)]),
     "hub_limits_default": (_STATUS, [POINTER(HubLimits)]),
     "hub_new": (_STATUS, [POINTER(HubLimits), POINTER(_HANDLE)]),
     "hub_free": (None, [_HANDLE]),

@@ -19,6 +19,7 @@ from . import _native
 from ._errors import Closed, Unsupported, WouldBlock
 from ._events import ChannelClosed, Event, PeerClosed, SwarmClosed, Writable, event_from
 from ._handle import Handle, finalize
+from ._media import MediaCalls
 from ._native import encode, lib, number, payload, utf8
 
 #: The channel that every peer has.
@@ -63,6 +64,8 @@ class PeerStats:
     remote_address: str
     local_candidate_type: str
     remote_candidate_type: str
+    #: Datagrams of media that were more than the way takes, and were not sent.
+    media_dropped: int
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class SwarmStats:
     socket_send_buffer: int
 
 
-class Swarm:
+class Swarm(MediaCalls):
     """A member of a room, connected to each other member.
 
     Enter it with `with` or `async with`: it joins at the start and leaves at the end. Iterate over it for its
@@ -87,7 +90,7 @@ class Swarm:
 
     `signaling` is the URL of the server (`ws://` or `wss://`) and `token` what it asks for. Without a URL the
     caller carries the messages: `Signal` events out, `dispatch` in. `timeouts` may have: answer, connect, close,
-    ice_keepalive, ice_disconnected, ice_failed, in seconds.
+    ice_keepalive, ice_disconnected, ice_failed, in seconds. With `receive_rtp` media comes as `Rtp` and not as `Frame`.
     """
 
     def __init__(
@@ -111,6 +114,8 @@ class Swarm:
         max_message_size: int | None = None,
         send_buffer: tuple[int, int] | None = None,
         receive_queue: int | None = None,
+        media_queue: int | None = None,
+        receive_rtp: bool = False,
         timeouts: dict[str, float] | None = None,
     ) -> None:
         config = lib.config_new()
@@ -150,6 +155,9 @@ class Swarm:
                 lib.check(lib.config_set_send_buffer(config, high, low))
             if receive_queue is not None:
                 lib.check(lib.config_set_receive_queue(config, number(receive_queue, "receive_queue")))
+            if media_queue is not None:
+                lib.check(lib.config_set_media_queue(config, number(media_queue, "media_queue")))
+            lib.check(lib.config_set_receive_rtp(config, int(receive_rtp)))
             for name, seconds in (timeouts or {}).items():
                 if name not in _TIMEOUTS:
                     raise ValueError(f"timeouts has no {name!r}, only {', '.join(_TIMEOUTS)}")
@@ -494,6 +502,7 @@ class Swarm:
             remote_address=raw.remote_address.decode(),
             local_candidate_type=raw.local_candidate_type.decode(),
             remote_candidate_type=raw.remote_candidate_type.decode(),
+            media_dropped=raw.media_dropped,
         )
 
     def stats(self) -> SwarmStats:

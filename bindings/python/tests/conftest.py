@@ -1,10 +1,15 @@
-"""A room in one process: swarms whose signals a hub carries."""
+"""A room in one process: swarms whose signals a hub carries. And the examples, with their server."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Callable, TypeVar
 
 import pytest
@@ -13,6 +18,11 @@ from rtcswarm import Closed, Event, Hub, HubSend, PeerOpen, Signal, Swarm
 
 #: Longer than anything here should take, on a busy machine too.
 PATIENCE = 30.0
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
+SECRET = "a secret that is long enough for it"
+
+sys.path.insert(0, str(EXAMPLES))
 
 T = TypeVar("T", bound=Event)
 
@@ -100,3 +110,22 @@ def join(carrier: Carrier) -> Iterator[Callable[..., Member]]:
     yield join_one
     for member in members:
         member.close()
+
+
+def token(user: str, seconds: int = 60, secret: str = SECRET) -> str:
+    """For examples/hub_server.py."""
+    from hub_server import sign
+
+    return sign(secret.encode(), user, int(time.time()) + seconds)
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """Of examples/hub_server.py, running."""
+    environment = {**os.environ, "HUB_SECRET": SECRET}
+    command = [sys.executable, str(EXAMPLES / "hub_server.py"), "--listen", "127.0.0.1:0"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert server.stdout is not None
+    yield server.stdout.readline().split()[-1]
+    server.send_signal(signal.SIGTERM)
+    assert server.wait(PATIENCE) == 0

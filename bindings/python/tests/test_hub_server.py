@@ -5,42 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Callable
 
 import pytest
-from conftest import PATIENCE
+from conftest import EXAMPLES, PATIENCE, SECRET, token
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from rtcswarm import Event, PeerClosed, PeerOpen, SignalingState, State, Swarm, Text
-
-EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
-SECRET = "a secret that is long enough for it"
-
-sys.path.insert(0, str(EXAMPLES))
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    environment = {**os.environ, "HUB_SECRET": SECRET}
-    command = [sys.executable, str(EXAMPLES / "hub_server.py"), "--listen", "127.0.0.1:0"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    assert server.stdout is not None
-    yield server.stdout.readline().split()[-1]
-    server.send_signal(signal.SIGTERM)
-    assert server.wait(PATIENCE) == 0
-
-
-def token(user: str, seconds: int = 60, secret: str = SECRET) -> str:
-    from hub_server import sign
-
-    return sign(secret.encode(), user, int(time.time()) + seconds)
 
 
 def wait(swarm: Swarm, kind: type[Event]) -> Event:
