@@ -32,6 +32,8 @@ examples: build
 	@mkdir -p $(BUILD)
 	$(CC) -std=c99 -O2 $(WARNINGS) -Iinclude examples/chat.c -o $(BUILD)/chat-c $(LINK)
 	$(CC) -std=c99 -O2 $(WARNINGS) -Iinclude examples/callbacks.c -o $(BUILD)/callbacks $(LINK)
+	$(CC) -std=c99 -O2 $(WARNINGS) -Iinclude examples/media_send.c -o $(BUILD)/media-send $(LINK)
+	$(CC) -std=c99 -O2 $(WARNINGS) -Iinclude examples/media_record.c -o $(BUILD)/media-record $(LINK)
 	$(CXX) -std=c++17 -O2 $(WARNINGS) -Iinclude -Ibindings/c examples/chat.cpp -o $(BUILD)/chat-cpp $(LINK)
 
 # HOLD=1 stays up and says how to join, by a browser too if there is Node to build the page with.
@@ -42,7 +44,7 @@ demo: examples
 
 # What browsers are shown, in one file: with the JS original from its registry, pinned, and nothing of it in this repository.
 page: $(BUILD)/mesh.html
-$(BUILD)/mesh.html: $(addprefix page/,index.html style.css main.js room.js mesh.js graph.js build.mjs package-lock.json)
+$(BUILD)/mesh.html: $(addprefix page/,index.html style.css main.js room.js mesh.js graph.js tiles.js share.js build.mjs package-lock.json)
 	@$(call need,npm,the page for browsers is built with Node 20 or newer)
 	npm ci --prefix page --ignore-scripts --no-progress --silent
 	node page/build.mjs $@

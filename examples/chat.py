@@ -87,7 +87,7 @@ class Chat:
             round_trip = "?" if stats.round_trip is None else f"{stats.round_trip * 1000:.2f}ms"
             way = "relayed" if stats.relayed else "direct"
             self.say(f"link {user_id} rtt={round_trip} {way} sent={stats.bytes_sent}B received={stats.bytes_received}B")
-        self.say(f"complete {len(self.peers)}")
+        self.say(f"complete {self.expect}")
 
     async def tell_links(self) -> None:
         """For the page: a line with "links" and what we are; then one each link, round trip in us and bytes too."""
