@@ -27,7 +27,7 @@ step "Page: the mesh in a real Chromium, with native members"
 make --no-print-directory page
 page/test.sh
 missing=()
-for tool in turnserver valgrind gcc clang g++ clang++ cmake pkg-config node; do
+for tool in turnserver valgrind gcc clang g++ clang++ cmake pkg-config node ffmpeg; do
   command -v "$tool" >/dev/null || missing+=("$tool")
 done
 [ -n "${CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome >/dev/null || missing+=(chromium)

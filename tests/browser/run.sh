@@ -19,6 +19,7 @@ command -v python3 >/dev/null || missing "python3 is missing: install Python 3.9
 [ "$(node -p 'parseInt(process.versions.node) >= 20')" = true ] || missing "node $(node --version) is too old: install Node.js 20 or newer"
 [ -n "${CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome >/dev/null ||
   missing "chromium is missing: install it, or say by CHROMIUM where it is"
+command -v ffmpeg >/dev/null || missing "ffmpeg is missing: it makes what native peers send, and decodes what tabs do"
 
 # Anew only when the lock file is another than the one that was installed.
 stamp=node_modules/.installed

@@ -6,21 +6,24 @@ import { content, digest } from './messages.mjs'
 const now = () => performance.timeOrigin + performance.now()
 
 class JsMember {
-  constructor({ Swarm, WebSocket, wrtc }, user, emit) {
-    Object.assign(this, { Swarm, WebSocket, wrtc, user })
+  constructor({ Swarm, WebSocket, wrtc, media }, user, emit) {
+    Object.assign(this, { Swarm, WebSocket, wrtc, media, user })
+    /** By `user/stream`. */
+    this.streams = new Map()
     this.byUser = new Map()
     this.pings = []
     this.hashing = Promise.resolve()
     this.emit = (type, fields) => emit({ member: user, session: this.session, type, at: now(), ...fields })
   }
 
-  async join({ session, url, room, peerBuffer, maxPeers, greeting, echo, closeAtOnce }) {
+  async join({ session, url, room, peerBuffer, maxPeers, greeting, echo, closeAtOnce, streams }) {
     this.session = session
     const socket = await this.connect(url)
     const config = { userId: this.user, roomId: room, rtcConfig: { iceServers: [] } }
     if (peerBuffer !== undefined) config.peerBuffer = peerBuffer
     if (maxPeers !== undefined) config.maxPeers = maxPeers
     if (this.wrtc) config.wrtc = this.wrtc
+    if (streams) config.streams = await this.media.makeStreams(streams)
     const swarm = new this.Swarm(config)
     this.swarm = swarm
     swarm.on('signal', (signal) => {
@@ -36,6 +39,10 @@ class JsMember {
     swarm.on('close', (peer) => this.emit('close', { user: peer.userId, connection: peer.id }))
     swarm.on('error', (error, peer) => this.emit('error', { user: peer?.userId, message: String(error) }))
     swarm.on('connection', (state, peer) => this.emit('ice', { user: peer.userId, state }))
+    swarm.on('stream', (stream, name, peer) => {
+      if (this.media) this.streams.set(`${peer.userId}/${name}`, this.media.play(stream))
+      this.emit('stream', { user: peer.userId, name, tracks: stream.getTracks().map((track) => track.kind).sort() })
+    })
     swarm.on('data', (data, peer) => {
       if (this.pings.length) return this.pings.shift()(now())
       if (echo) return peer.send(data)
@@ -115,6 +122,26 @@ class JsMember {
     return this.swarm.broadcast(text) ?? null
   }
 
+  async addStreams({ streams }) {
+    this.swarm.addStreams(await this.media.makeStreams(streams))
+  }
+
+  muteTrack({ name }) {
+    this.swarm.muteTrack(name)
+  }
+
+  /** What is seen of a user's stream, `{ frames, colours }`, or nothing if there is no such stream. */
+  see({ of, name }) {
+    const playing = this.streams.get(`${of}/${name}`)
+    return playing ? this.media.see(playing) : null
+  }
+
+  /** The loudest frequency of it. */
+  tone({ of, name }) {
+    const playing = this.streams.get(`${of}/${name}`)
+    return playing ? this.media.listen(playing) : 0
+  }
+
   dispatch({ message }) {
     this.swarm.dispatch(message)
   }
@@ -138,6 +165,7 @@ class JsMember {
   }
 
   leave() {
+    for (const playing of this.streams.values()) this.media?.stop(playing)
     this.swarm?.close()
     this.socket?.close()
   }

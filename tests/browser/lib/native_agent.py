@@ -9,6 +9,7 @@ import sys
 import time
 
 import rtcswarm
+from native_media import Heard, Media, colours, frequency
 from rtcswarm import Swarm
 
 
@@ -36,15 +37,27 @@ class Member:
         self.peers: dict[str, int] = {}
         self.pings: asyncio.Queue[float] = asyncio.Queue()
         self.pinging = False
+        self.media = Media(self)
 
     def emit(self, type: str, **fields) -> None:
         tell({"member": self.user, "session": self.session, "type": type, "at": time.time() * 1000, **fields})
 
     async def join(
-        self, session: int, url: str, room: str, token: str, echo=False, greeting=None, close_at_once=False, **options
+        self,
+        session: int,
+        url: str,
+        room: str,
+        token: str,
+        echo=False,
+        greeting=None,
+        close_at_once=False,
+        streams=None,
+        **options,
     ) -> None:
         self.session, self.echo, self.greeting = session, echo, greeting
         self.swarm = Swarm(room, self.user, signaling=url, token=token, **options)
+        if streams:
+            self.media.add(streams)
         self.swarm.start()
         if close_at_once:
             self.swarm.close()
@@ -68,6 +81,20 @@ class Member:
             self.emit(kind, user=event.user_id, peer=event.peer, reason=event.reason.name, message=event.message)
         elif isinstance(event, (rtcswarm.Text, rtcswarm.Binary)):
             self.hear_data(event)
+        elif isinstance(event, rtcswarm.Frame):
+            self.media.heard[event.track].take(event)
+        elif isinstance(event, rtcswarm.Track):
+            self.media.heard[event.track] = Heard(event.user_id, event.name, event.kind.name.lower())
+            self.emit("track", user=event.user_id, name=event.name, kind=event.kind.name.lower(), track=event.track)
+        elif isinstance(event, rtcswarm.Stream):
+            kinds = sorted(self.media.heard[track].kind for track in event.tracks)
+            self.emit("stream", user=event.user_id, name=event.name, tracks=kinds)
+        elif isinstance(event, rtcswarm.TrackMuted):
+            name = self.media.heard[event.track].name
+            self.emit("muted", user=event.user_id, name=name, muted=event.muted)
+        elif isinstance(event, rtcswarm.KeyFrameWanted):
+            self.media.wanted.add(event.track)
+            self.emit("key frame wanted", user=event.user_id, track=event.track)
         elif isinstance(event, rtcswarm.PeerState):
             self.emit("ice", user=event.user_id, state=event.state.name)
         elif isinstance(event, rtcswarm.SignalingState):
@@ -144,7 +171,41 @@ class Member:
     async def close_peer(self, to: str) -> None:
         self.swarm.close_peer(self.peers[to])
 
+    async def add_streams(self, streams: dict) -> None:
+        self.media.add(streams)
+
+    async def play(self, name: str, codec: str, path: str) -> None:
+        self.media.begin(name, codec, path)
+
+    async def mute_track(self, name: str, muted: bool = True) -> None:
+        self.swarm.mute(self.media.ids[name], muted)
+
+    async def replace_track(self, name: str, codec: str) -> None:
+        self.swarm.replace_track(self.media.ids[name], rtcswarm.Codec[codec])
+
+    async def came(self, of: str, name: str) -> dict:
+        """How much came of a user's track."""
+        heard = self.media.of(of, name)
+        if heard is None:
+            return {"frames": 0, "keys": 0, "gaps": 0, "codec": None}
+        keys = sum(key for _, key in heard.frames)
+        return {
+            "frames": len(heard.frames),
+            "keys": keys,
+            "gaps": heard.gaps,
+            "codec": heard.codec and heard.codec.name,
+        }
+
+    async def see(self, of: str, name: str) -> list[str]:
+        heard = self.media.of(of, name)
+        return await asyncio.to_thread(colours, heard.codec, heard.decodable())
+
+    async def tone(self, of: str, name: str) -> float:
+        heard = self.media.of(of, name)
+        return await asyncio.to_thread(frequency, [data for data, _ in heard.frames])
+
     async def leave(self) -> None:
+        self.media.stop()
         self.swarm.close()
         await self.task
         await asyncio.get_running_loop().run_in_executor(None, self.swarm.free)

@@ -2,5 +2,7 @@
 
 import Swarm from '@mattkrick/fast-rtc-swarm'
 import { createHost } from './js_member.mjs'
+import * as media from './tab_media.mjs'
 
-window.call = createHost({ Swarm: Swarm.default ?? Swarm, WebSocket: window.WebSocket }, (event) => window.tell(event))
+const parts = { Swarm: Swarm.default ?? Swarm, WebSocket: window.WebSocket, media }
+window.call = createHost(parts, (event) => window.tell(event))
