@@ -2,6 +2,8 @@
 import { Graph } from './graph.js';
 import { hear, Mesh, tell } from './mesh.js';
 import { Room } from './room.js';
+import { SOURCES } from './share.js';
+import { Tiles } from './tiles.js';
 
 const KEPT = 'rtcswarm.token';
 const KIND = 'browser';
@@ -10,6 +12,7 @@ const SHORT = 400;
 
 const $ = (selector) => document.querySelector(selector);
 const [rows, log, form, input, problem] = ['tbody', '#chat ol', '#chat form', '#text', '#problem'].map($);
+const shareProblem = $('#share-problem');
 
 /** The token leaves the address, which people copy and show, and stays with the tab, for a reload. */
 function takeToken() {
@@ -59,6 +62,7 @@ const [me, roomId] = identify(token);
 const room = new Room(token, me, roomId);
 const mesh = new Mesh(me, KIND);
 const graph = new Graph($('#graph svg'));
+const tiles = new Tiles($('#streams ol'), $('#stream-count'));
 
 function write(classes, words, from) {
   const line = element('li', '', classes);
@@ -192,6 +196,47 @@ room.addEventListener('data', ({ detail: { from, data } }) => {
   }
 });
 
+room.addEventListener('stream', ({ detail }) => tiles.add(detail));
+room.addEventListener('gone', ({ detail: connection }) => tiles.drop(connection));
+
+/** A button begins to give, and ends it. */
+function offer(name, { make, tracks, there }) {
+  const button = $(`#share-${name}`);
+  const word = button.textContent;
+  let given = null;
+  const end = () => {
+    given.stop();
+    given.stream.getTracks().forEach((track) => track.stop());
+    room.takeBack(name);
+    tiles.remove(me, name);
+    given = null;
+    button.textContent = word;
+  };
+  const begin = async () => {
+    button.disabled = true;
+    try {
+      given = await make(me);
+      const { stream } = given;
+      room.give(name, Object.fromEntries(stream.getTracks().map((track) => [tracks[track.kind], track])));
+      tiles.add({ from: me, name, stream, mine: true });
+      button.textContent = `Stop the ${name}`;
+      // Somebody pulled the plug.
+      for (const track of stream.getTracks()) track.addEventListener('ended', () => given?.stream === stream && end());
+    } catch (error) {
+      shareProblem.textContent = error.name === 'NotAllowedError' ? `The ${name} is not allowed.` : `The ${name} is not there.`;
+    } finally {
+      button.disabled = false;
+    }
+  };
+  button.hidden = !there;
+  button.addEventListener('click', () => {
+    shareProblem.textContent = '';
+    if (given) end();
+    else if (room.state === 'connected') begin();
+    else shareProblem.textContent = 'Not while the server is away.';
+  });
+}
+
 function short(text) {
   return text.length > SHORT ? `${text.slice(0, SHORT)}… (${text.length} characters)` : text;
 }
@@ -227,6 +272,7 @@ async function measure() {
 $('#room').textContent = `room ${roomId}`;
 show();
 if (me) {
+  for (const [name, source] of Object.entries(SOURCES)) offer(name, source);
   room.connect();
   measure();
 } else {

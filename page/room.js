@@ -11,7 +11,8 @@ const SUPERSEDED = 4001;
 const ROOM_FULL = 4005;
 
 /**
- * Events: `state` (connecting, connected, away, superseded or refused, with words), `open` and `close` of a member, `data`.
+ * Events: `state` (connecting, connected, away, superseded or refused, with words), `open` and `close` of a member, `data`;
+ * `stream` of a member, and `gone`, a connection by which one may have come.
  *
  * When the server goes away the connections live on. When it is back it is told which of them there are, as native members do
  * (`init.connections`), so that nobody is paired anew.
@@ -24,6 +25,8 @@ export class Room extends EventTarget {
   #timer = null;
   /** Open peers of the original. */
   #open = new Set();
+  /** What we give, by name: a new swarm of the original gives it too. */
+  #given = {};
 
   constructor(token, userId, roomId) {
     super();
@@ -69,7 +72,7 @@ export class Room extends EventTarget {
     this.#swarm = null;
     const peers = [...this.#open];
     this.#open.clear();
-    for (const peer of peers) this.#emit('close', peer.userId);
+    for (const peer of peers) this.#tellClosed(peer);
   }
 
   /** The init is written here, since it is said again whenever the server is back. */
@@ -87,7 +90,8 @@ export class Room extends EventTarget {
 
   #join() {
     // Without STUN: the page is for one machine or one network, and asks nobody outside of it.
-    const swarm = new FastRTCSwarm({ userId: this.userId, roomId: this.roomId, rtcConfig: { iceServers: [] } });
+    const [userId, roomId, rtcConfig, streams] = [this.userId, this.roomId, { iceServers: [] }, { ...this.#given }];
+    const swarm = new FastRTCSwarm({ userId, roomId, rtcConfig, streams });
     swarm.on('signal', (signal) => {
       const socket = this.#socket;
       if (signal.type !== 'init' && socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(signal));
@@ -99,6 +103,10 @@ export class Room extends EventTarget {
     });
     swarm.on('close', (peer) => this.#closed(peer));
     swarm.on('data', (data, peer) => this.#emit('data', { from: peer.userId, data }));
+    swarm.on('stream', (stream, name, peer) => {
+      this.#emit('stream', { from: peer.userId, name, stream, connection: peer.id });
+      this.#attach(name, peer);
+    });
     swarm.on('error', (error) => console.warn(error));
     return swarm;
   }
@@ -115,7 +123,12 @@ export class Room extends EventTarget {
   }
 
   #closed(peer) {
-    if (this.#open.delete(peer) && this.#peersOf(peer.userId).length === 0) this.#emit('close', peer.userId);
+    if (this.#open.delete(peer)) this.#tellClosed(peer);
+  }
+
+  #tellClosed(peer) {
+    this.#emit('gone', peer.id);
+    if (this.#peersOf(peer.userId).length === 0) this.#emit('close', peer.userId);
   }
 
   #peersOf(userId) {
@@ -179,6 +192,38 @@ export class Room extends EventTarget {
 
   greet(userId, ...messages) {
     for (const peer of this.#peersOf(userId)) messages.forEach((message) => peer.send(message));
+  }
+
+  /** Gives a stream to everybody there is and will be: tracks by names that no other stream has. */
+  give(name, tracks) {
+    this.#given[name] = Object.fromEntries(Object.entries(tracks).map(([called, track]) => [called, { track }]));
+    this.#swarm?.addStreams({ [name]: this.#given[name] });
+  }
+
+  /** The original forgets to when it had to ask the other end for the transceivers, which is told as a stream of the other's. */
+  #attach(name, peer) {
+    const attached = new Set(peer.peerConnection.getSenders().map((sender) => sender.track));
+    const missing = Object.entries(this.#given[name] ?? {}).filter(([, { track }]) => !attached.has(track));
+    if (missing.length > 0) peer.addStreams({ [name]: Object.fromEntries(missing) });
+  }
+
+  takeBack(name) {
+    const tracks = Object.keys(this.#given[name] ?? {});
+    delete this.#given[name];
+    if (!this.#swarm) return;
+    // Not by the swarm's muteTrack, which ends at the first peer that does not have the track, and keeps it for who comes.
+    delete this.#swarm.peerConfig.streams[name];
+    // What is negotiated now would get lost. Who has ended the tracks sends nothing anyway.
+    if (this.state !== 'connected') return;
+    for (const peer of this.#swarm.peers.values()) {
+      for (const track of tracks) {
+        try {
+          peer.muteTrack(track);
+        } catch {
+          // That one has it not yet, or is closed.
+        }
+      }
+    }
   }
 
   /** What the browser knows of each of our links. */

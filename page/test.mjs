@@ -88,6 +88,37 @@ const TEXTS = [
 const narrow = (page) =>
   page.evaluate(() => [document.documentElement, document.body].every(({ scrollWidth }) => scrollWidth <= innerWidth));
 
+const tiles = (page) => page.locator('.tile video').evaluateAll((all) => all.map((video) => video.ariaLabel));
+const tile = (page, label) => page.locator('.tile', { has: page.locator(`video[aria-label="${label}"]`) });
+const press = (page, name) => page.getByRole('button', { name, exact: true }).press('Enter');
+
+/** How many frames of a tile were decoded, and a sum of what is on it. */
+const looked = (page, label) =>
+  tile(page, label).locator('video').evaluate((video) => {
+    const pen = new OffscreenCanvas(32, 18).getContext('2d');
+    pen.drawImage(video, 0, 0, 32, 18);
+    const sum = pen.getImageData(0, 0, 32, 18).data.reduce((sum, value, at) => (sum * 31 + value * at) % 1e9, 0);
+    return { frames: video.getVideoPlaybackQuality().totalVideoFrames, sum, width: video.videoWidth, paused: video.paused };
+  });
+
+/** A tile is there, and the picture on it moves. */
+async function seen(page, label) {
+  await until(`tile of ${label}`, async () => (await tiles(page)).includes(label));
+  const pictures = new Set();
+  let first;
+  await until(`${label} to move`, async () => {
+    const { frames, sum } = await looked(page, label);
+    first ??= frames;
+    pictures.add(sum);
+    return frames >= first + 20 && pictures.size >= 5;
+  }).catch(async (error) => {
+    throw new Error(`${error.message}: ${JSON.stringify(await looked(page, label))}`);
+  });
+}
+
+/** All but what the original says when the other end's offer came before its own was set: it makes another one then. */
+const ofOurs = (line) => !/Called in wrong state: have-remote-offer/.test(line);
+
 async function room() {
   const world = new World();
   await world.serve();
@@ -106,7 +137,10 @@ async function screenshot(path) {
     const page = await open(world.url('grace'), DESKTOP);
     await until('page', () => page.locator('#alone').isVisible());
     fill(world);
-    await meshed(page, ['grace', ...Object.keys(MEMBERS)]);
+    world.sender('eve');
+    await meshed(page, ['grace', 'eve', ...Object.keys(MEMBERS)]);
+    await press(page, 'Share a picture');
+    for (const label of ['eve, clip', 'You, picture']) await seen(page, label);
     // The first round trips are those of processes that are starting.
     const slow = ([, trip]) => parseFloat(trip.replace('< ', '')) > 5;
     await until('quiet', async () => !(await rows(page)).some(slow), 2 * PATIENCE);
@@ -192,8 +226,9 @@ if (wanted > 0) {
     const demo = world.demo();
     const url = (await demo.heard(/^ +http:.*token=/)).trim();
     const page = await open(url, DESKTOP);
-    await meshed(page, ['ada', 'cleo', 'dan', 'guest']);
+    await meshed(page, ['ada', 'cleo', 'dan', 'eve', 'guest']);
     await demo.heard(/open guest/);
+    await seen(page, 'eve, clip');
     assert.deepEqual(page.wrong, []);
     await demo.kill('SIGINT');
     assert.equal(demo.child.exitCode, 0, demo.lines.join('\n'));
@@ -336,6 +371,145 @@ if (wanted > 0) {
     assert.deepEqual(hear(tell('C', new Map([['ada', link]]))), { kind: 'C', links: new Map([['ada', link]]) });
   });
 
+  for (const [device, viewport, scheme] of [['phone', PHONE, 'light'], ['desktop', DESKTOP, 'dark']]) {
+    test(`${device}, ${scheme}: what a native member gives is seen and heard, until it goes`, async (t) => {
+      const world = new World();
+      t.after(() => world.close());
+      await world.serve();
+      world.native('ada', 'C');
+      const page = await open(world.url('grace'), viewport, scheme);
+      await meshed(page, ['ada', 'grace']);
+      assert.deepEqual(await tiles(page), []);
+      const eve = world.sender('eve');
+      await seen(page, 'eve, clip');
+      assert.equal((await looked(page, 'eve, clip')).width, 320);
+      assert.equal(await tile(page, 'eve, clip').locator('.caption').innerText(), 'eve\nclip');
+      assert.equal(await page.locator('#stream-count').innerText(), '1');
+      assert.ok(await narrow(page), 'it is no wider than the screen');
+      const texts = ['#streams h2', '#stream-count', '.tile b', '.tile .muted', '.tile button', '#share-picture'];
+      for (const [selector, contrast] of await contrasts(page, texts)) {
+        assert.ok(contrast >= 4.5, `${selector} has a contrast of ${contrast.toFixed(2)}`);
+      }
+
+      // Sound when it is wanted, by keyboard.
+      const video = tile(page, 'eve, clip').locator('video');
+      const loudness = () =>
+        video.evaluate(async ({ srcObject }) => {
+          const context = new AudioContext();
+          const analyser = new AnalyserNode(context);
+          context.createMediaStreamSource(srcObject).connect(analyser);
+          await new Promise((done) => setTimeout(done, 300));
+          const samples = new Float32Array(analyser.fftSize);
+          analyser.getFloatTimeDomainData(samples);
+          await context.close();
+          return Math.max(...samples);
+        });
+      assert.ok(await video.evaluate((video) => video.muted), 'silent before');
+      await press(page, 'Hear eve, clip');
+      assert.ok(await video.evaluate((video) => !video.muted && !video.paused));
+      await until('sound', async () => (await loudness()) > 0.01);
+      await press(page, 'Mute eve, clip');
+      assert.ok(await video.evaluate((video) => video.muted));
+      await press(page, 'Pause eve, clip');
+      assert.ok(await video.evaluate((video) => video.paused));
+      await press(page, 'Play eve, clip');
+      await seen(page, 'eve, clip');
+
+      await eve.kill('SIGTERM');
+      await until('its end', async () => (await tiles(page)).length === 0);
+      await meshed(page, ['ada', 'grace']);
+      assert.equal(await page.locator('#stream-count').innerText(), '');
+      assert.deepEqual(page.wrong, []);
+    });
+  }
+
+  test('of more pictures than eight, eight are shown, the others counted, and they move up', async (t) => {
+    const world = new World();
+    t.after(() => world.close());
+    await world.serve();
+    const page = await open(world.url('grace'), PHONE);
+    await until('nobody', () => page.locator('#alone').isVisible());
+    const senders = Array.from({ length: 10 }, (_, at) => world.sender(`eve ${at}`, false));
+    await until('word of them', async () => (await page.locator('#stream-count').innerText()) === '8 and 2 more that are not shown');
+    const shown = await tiles(page);
+    assert.equal(shown.length, 8);
+    for (const label of shown) await seen(page, label);
+    assert.ok(await narrow(page));
+    const [first] = shown;
+    await senders[first.match(/\d/)[0]].kill('SIGTERM');
+    await until('another', async () => (await page.locator('#stream-count').innerText()) === '8 and 1 more that are not shown');
+    const after = await tiles(page);
+    assert.ok(after.length === 8 && !after.includes(first), after.join('\n'));
+    await seen(page, after[7]);
+    assert.deepEqual(page.wrong, []);
+  });
+
+  test('a tab gives a picture, which native members and tabs get, and takes it back', async (t) => {
+    const world = new World();
+    t.after(() => world.close());
+    await world.serve();
+    const early = world.recorder('rob');
+    const page = await open(world.url('grace'), DESKTOP);
+    await early.heard(/open grace/);
+    await press(page, 'Share a picture');
+    await seen(page, 'You, picture');
+    await early.heard(/recording picture of grace/);
+    // By the offer that waited since before there was a picture.
+    const late = world.recorder('roy');
+    await late.heard(/recording picture of grace/);
+    const tab = await open(world.url('heidi'), PHONE);
+    await seen(tab, 'grace, picture');
+    assert.equal(await tile(tab, 'grace, picture').getByRole('button', { name: /Hear/ }).count(), 0, 'it has no sound');
+
+    // From the one that joined later: by the original alone it would never come.
+    await tab.context().grantPermissions(['camera', 'microphone']);
+    await press(tab, 'Share camera');
+    await seen(page, 'heidi, camera');
+    await until('its sound', () => tile(page, 'heidi, camera').getByRole('button', { name: /Hear/ }).isVisible());
+
+    await press(page, 'Stop the picture');
+    assert.deepEqual(await tiles(page), ['heidi, camera']);
+    await until('word of it', async () => (await tile(tab, 'grace, picture').locator('.note').innerText()) === 'Picture muted');
+    for (const [selector, contrast] of await contrasts(tab, ['.tile .note'])) {
+      assert.ok(contrast >= 4.5, `${selector} has a contrast of ${contrast.toFixed(2)}`);
+    }
+    await press(page, 'Share a picture');
+    await until('the end of it', async () => (await tile(tab, 'grace, picture').locator('.note').innerText()) === '');
+    await seen(tab, 'grace, picture');
+    await page.context().close();
+    await until('its end', async () => (await tiles(tab)).join() === 'You, camera');
+    for (const recorder of [early, late]) {
+      await recorder.kill('SIGINT');
+      const frames = recorder.lines.map((line) => line.match(/wrote \S*grace-picture\S*: (\d+) frames/)?.[1]).filter(Boolean);
+      assert.ok(frames.length > 0 && frames.every((count) => count > 20), recorder.lines.join('\n'));
+    }
+    assert.deepEqual([...page.wrong, ...tab.wrong].filter(ofOurs), []);
+  });
+
+  test('a camera is asked for, and given with its sound', async (t) => {
+    const world = new World();
+    t.after(() => world.close());
+    await world.serve();
+    const recorder = world.recorder('rob');
+    const page = await open(world.url('grace'), PHONE);
+    await recorder.heard(/open grace/);
+    await press(page, 'Share camera');
+    await until('a no', async () => (await page.locator('#share-problem').innerText()) === 'The camera is not allowed.');
+    await page.context().grantPermissions(['camera', 'microphone']);
+    await press(page, 'Share camera');
+    await seen(page, 'You, camera');
+    for (const track of ['camera', 'microphone']) await recorder.heard(new RegExp(`recording ${track} of grace`));
+    assert.equal(await page.locator('#share-problem').innerText(), '');
+    assert.ok(await narrow(page));
+    await press(page, 'Stop the camera');
+    assert.deepEqual(await tiles(page), []);
+    assert.deepEqual(page.wrong.filter(ofOurs), []);
+    await world.server.kill();
+    await until('word of it', async () => /server is away/.test(await banner(page)));
+    await press(page, 'Share a picture');
+    assert.equal(await page.locator('#share-problem').innerText(), 'Not while the server is away.');
+  });
+
   test('who wants no motion gets none', async (t) => {
     const world = new World();
     t.after(() => world.close());
@@ -350,6 +524,12 @@ if (wanted > 0) {
     world.native('ada', 'C');
     await meshed(page, ['ada', 'grace']);
     assert.equal(await page.evaluate(() => window.dots), 0);
+    world.sender('eve');
+    await until('tile', async () => (await tiles(page)).includes('eve, clip'));
+    await new Promise((done) => setTimeout(done, 1000));
+    assert.ok((await looked(page, 'eve, clip')).paused);
+    await press(page, 'Play eve, clip');
+    await seen(page, 'eve, clip');
     await page.emulateMedia({ reducedMotion: 'no-preference' });
     await until('dots', () => page.evaluate(() => window.dots > 0));
   });

@@ -18,6 +18,7 @@ const PROGRAMS = {
   'C++': [join(root, 'build/chat-cpp')],
   Python: [PYTHON, join(root, 'examples/chat.py')],
 };
+const [VIDEO, AUDIO] = ['ivf', 'ogg'].map((kind) => join(root, `examples/clip.${kind}`));
 
 /** Null from a page that is just being loaded anew: there is nothing to ask, and a look may fall into it at any await. */
 const unlessReloading = (error) => {
@@ -108,9 +109,23 @@ export class World {
 
   native(user, language, ...more) {
     const [command, ...script] = PROGRAMS[language];
+    return this.start(command, [...script, ...this.#join(user), '--tell-links', '--expect', '1', '--timeout', '60', ...more]);
+  }
+
+  /** Gives a stream named clip, with sound or without. */
+  sender(user, sound = true) {
+    const files = ['--video', VIDEO, ...(sound ? ['--audio', AUDIO] : [])];
+    return this.start(join(root, 'build/media-send'), [...this.#join(user), ...files, '--stream', 'clip', '--loop', '--tell-links']);
+  }
+
+  /** Writes what it gets into files. */
+  recorder(user) {
+    return this.start(join(root, 'build/media-record'), [...this.#join(user), '--out', join(this.#folder, 'recorded')]);
+  }
+
+  #join(user) {
     const url = this.address.href.replace('http', 'ws');
-    const args = ['--url', url, '--token', this.token(user), '--room', 'demo', '--user', user, '--tell-links'];
-    return this.start(command, [...script, ...args, '--expect', '1', '--timeout', '60', ...more]);
+    return ['--url', url, '--token', this.token(user), '--room', 'demo', '--user', user];
   }
 
   async close() {
@@ -121,6 +136,6 @@ export class World {
 
 export function browse() {
   const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'];
-  const more = ['--disable-component-update', '--disable-sync'];
+  const more = ['--disable-component-update', '--disable-sync', '--use-fake-device-for-media-stream'];
   return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: [...args, ...more] });
 }

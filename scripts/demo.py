@@ -2,7 +2,8 @@
 """The main job, shown: a signaling server and four native peers in three languages, each a process of its own.
 
 They meet in one room, form the full mesh, greet each other by text and binary, tell the round trip of each link; one of
-them leaves and the others notice. Called by `make demo`, which builds everything first.
+them leaves and the others notice. With --hold one more comes, which sends a picture with sound. Called by `make demo`,
+which builds everything first.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 ROOM = "demo"
 PATIENCE = 30.0
+SENDER = "eve"
+STREAM = "clip"
 
 
 class Failed(Exception):
@@ -141,16 +144,7 @@ class Demo:
         }
 
     def command(self, url: str, name: str, program: list[str], expect: int) -> list[str]:
-        options = [
-            "--url",
-            url,
-            "--token",
-            self.token(name),
-            "--room",
-            ROOM,
-            "--user",
-            name,
-        ]
+        options = self.join(url, name)
         if self.page:
             options.append("--tell-links")
         return program + options + ["--expect", str(expect), "--timeout", str(int(PATIENCE))]
@@ -183,12 +177,23 @@ class Demo:
         print(f"{leaver} left and the {len(running)} others noticed.")
 
         if self.hold:
-            self.stay(url, {"server", *running})
+            self.start_sender(url, list(running))
+            self.stay(url, {"server", SENDER, *running})
         for process in running.values():
             process.say("leave")
         for process in running.values():
             self.expect_exit(process)
         print("Demo complete.")
+
+    def join(self, url: str, name: str) -> list[str]:
+        return ["--url", url, "--token", self.token(name), "--room", ROOM, "--user", name]
+
+    def start_sender(self, url: str, others: list[str]) -> None:
+        print(f"\n== {SENDER} comes, in C, and sends a picture with sound")
+        files = ["--video", ROOT / "examples" / "clip.ivf", "--audio", ROOT / "examples" / "clip.ogg"]
+        command = [self.build / "media-send", *self.join(url, SENDER), *files, "--stream", STREAM, "--loop"]
+        self.start(SENDER, command + (["--tell-links"] if self.page else []))
+        self.wait_for({name: rf"^{name}: open {SENDER}\b" for name in others})
 
     def links(self, names: list[str]) -> str:
         round_trips = {}
@@ -217,6 +222,9 @@ class Demo:
         library = f"RTCSWARM_LIBRARY={self.env['RTCSWARM_LIBRARY']} PYTHONPATH={self.env['PYTHONPATH']}"
         join = self.command(url, "you", [sys.executable, str(ROOT / "examples" / "chat.py")], 3)
         print(f"  {library} {' '.join(join)}\n")
+        record = [(self.build / "media-record").resolve(), *self.join(url, "recorder"), "--out", "recorded"]
+        print(f"Record what {SENDER} and browsers send, into files that ffplay plays:\n")
+        print(f"  {' '.join(map(str, record))}\n")
         if self.page:
             address = f"{url.replace('ws', 'http', 1)}?token={self.token('guest')}"
             print(f"See the mesh in a browser, as one more member of it:\n\n  {address}\n")
