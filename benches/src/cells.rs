@@ -1,11 +1,13 @@
 //! What is measured. One cell is one measurement of one library in a process of its own.
 
-use crate::engine::{Engine, Mesh, Pair, Role, Sent, Sink, PATIENCE};
+use crate::engine::{Engine, FanOut, Mesh, Pair, Role, Sent, Sink, PATIENCE};
+use crate::frames::{Stream, Viewer, FRAMES_PER_SECOND, KEY_FRAME_EVERY, TICKS_PER_FRAME};
 use crate::measure::{self, median, percentile, Footprint};
 use anyhow::{ensure, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Named numbers; the names say their unit.
@@ -23,6 +25,8 @@ pub enum Cell {
     Mesh(usize, Option<usize>),
     /// What a call costs, with messages of so many bytes.
     Calls(usize),
+    /// One video to so many receivers.
+    FanOut(usize),
     /// So many rounds of connecting and closing.
     Churn(usize),
 }
@@ -31,7 +35,7 @@ impl Cell {
     /// How long it may take at most; far more than it needs.
     pub fn patience(self) -> Duration {
         Duration::from_secs(match self {
-            Self::Connect | Self::Bulk(_) | Self::Ping(_) | Self::Calls(_) => 120,
+            Self::Connect | Self::Bulk(_) | Self::Ping(_) | Self::Calls(_) | Self::FanOut(_) => 120,
             Self::Mesh(..) => 240,
             Self::Churn(_) => 600,
         })
@@ -45,6 +49,7 @@ impl Cell {
             Self::Bulk(size) | Self::Ping(size) | Self::Calls(size) => format!("{} KiB", size >> 10),
             Self::Mesh(size, None) => format!("{size} peers"),
             Self::Mesh(size, Some(limit)) => format!("{size} peers, messages to {} KiB", limit >> 10),
+            Self::FanOut(receivers) => format!("{receivers} receivers"),
             Self::Churn(rounds) => format!("{rounds} rounds"),
         }
     }
@@ -56,6 +61,7 @@ impl Cell {
             Self::Ping(size) => ping(engine, size, if quick { 1000 } else { 5000 }),
             Self::Mesh(size, limit) => mesh(engine, size, limit, Duration::from_secs(if quick { 2 } else { 5 })),
             Self::Calls(size) => calls(engine, size),
+            Self::FanOut(receivers) => fan_out(engine, receivers, if quick { 2 } else { 10 }),
             Self::Churn(rounds) => churn(engine, rounds),
         }
     }
@@ -311,6 +317,66 @@ fn stall(pair: &impl Pair, data: &[u8]) -> Result<usize> {
         moved = Instant::now();
     }
     Ok(sent)
+}
+
+/// A second to get going, then the seconds that count, beginning with a key frame. A frame's latency is from before the
+/// call, or the calls, that give it to all receivers to when a receiver has the whole of it.
+fn fan_out(engine: &impl Engine, receivers: usize, seconds: u32) -> Result<Figures> {
+    warm_up(engine, 1)?;
+    std::thread::sleep(Duration::from_millis(500));
+    let before = Footprint::trimmed();
+    let (first, end) = (FRAMES_PER_SECOND, FRAMES_PER_SECOND * (1 + seconds));
+    let stream = Stream::new(end);
+    let viewers: Vec<Arc<Viewer>> = (0..receivers).map(|_| Viewer::new(&stream)).collect();
+    let mut fan = engine.fan_out(viewers.clone())?;
+    std::thread::sleep(Duration::from_millis(500));
+
+    let mut send = |number: u32, due: Instant, key: bool| -> Result<()> {
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        let key = fan.wants_key_frame() || key;
+        fan.send(&stream.next(number, key), number * TICKS_PER_FRAME, key)
+    };
+    let start = Instant::now();
+    let due = |number: u32| start + Duration::from_secs(1) * number / FRAMES_PER_SECOND;
+    (0..first).try_for_each(|number| send(number, due(number), number == 0))?;
+    let cpu = measure::cpu();
+    (first..end).try_for_each(|number| send(number, due(number), (number - first) % KEY_FRAME_EVERY == 0))?;
+    // The last frame has its time too.
+    std::thread::sleep(due(end).saturating_duration_since(Instant::now()));
+    let (cpu, during) = (measure::cpu() - cpu, Footprint::now());
+
+    let sent = (end - first) as usize * receivers;
+    let arrived = || viewers.iter().map(|viewer| viewer.count_from(first)).sum::<usize>();
+    // What is lost is a figure and no failure.
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while arrived() < sent && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let viewed: Vec<_> = viewers.iter().map(|viewer| viewer.viewed()).collect();
+    let own_threads = fan.own_threads();
+    fan.close()?;
+
+    ensure!(viewed.iter().all(|viewed| viewed.harmed == 0), "frames arrived that were not sent");
+    let in_order = |frames: &[(u32, bool, Duration)]| frames.windows(2).all(|two| two[0].0 < two[1].0);
+    ensure!(viewed.iter().all(|viewed| in_order(&viewed.frames)), "frames arrived twice or out of order");
+    let counted = viewed.iter().flat_map(|viewed| &viewed.frames).filter(|frame| frame.0 >= first);
+    let (keys, others): (Vec<_>, Vec<_>) = counted.partition(|frame| frame.1);
+    let latencies = |frames: &[&(u32, bool, Duration)]| -> Vec<f64> { frames.iter().map(|f| millis(f.2)).collect() };
+    let (keys, others) = (latencies(&keys), latencies(&others));
+    let all = [keys.as_slice(), &others].concat();
+    Ok(figures([
+        ("CPU s", cpu.as_secs_f64()),
+        ("p50 ms", percentile(&all, 0.5)),
+        ("p99 ms", percentile(&all, 0.99)),
+        ("worst ms", percentile(&all, 1.0)),
+        ("key frames p50 ms", percentile(&keys, 0.5)),
+        ("key frames", keys.len() as f64 / receivers as f64),
+        ("frames lost", (sent - all.len()) as f64),
+        ("RSS MiB", during.rss_kib / 1024.0),
+        ("KiB/receiver", (during.rss_kib - before.rss_kib) / receivers as f64),
+        ("threads", during.threads - own_threads as f64 - 1.0),
+        ("descriptors", during.descriptors - before.descriptors),
+    ]))
 }
 
 /// Growth is from the lowest sample of the first half to the lowest of the second.

@@ -2,6 +2,7 @@
 //!
 //! All waits have a deadline. Both ends of each connection are in this process, on 127.0.0.1.
 
+use crate::frames::Viewer;
 use anyhow::{bail, Result};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub trait Engine {
     type Pair: Pair;
     type Mesh: Mesh;
+    type FanOut: FanOut;
 
     fn name(&self) -> String;
 
@@ -30,6 +32,9 @@ pub trait Engine {
     /// `size` peers, each connected to each, open at both ends. `max_message` is the largest message that they take, if
     /// not the library's default.
     fn mesh(&self, size: usize, max_message: Option<usize>, deadline: Instant) -> Result<Self::Mesh>;
+
+    /// One sender with a track of VP8, open to each of these receivers, which are not connected to each other.
+    fn fan_out(&self, viewers: Vec<Arc<Viewer>>) -> Result<Self::FanOut>;
 }
 
 pub trait Pair: Sync {
@@ -53,6 +58,19 @@ pub trait Pair: Sync {
 }
 
 pub trait Mesh {
+    /// Threads that the benchmark itself started for it, which are not the library's.
+    fn own_threads(&self) -> usize;
+
+    fn close(self) -> Result<()>;
+}
+
+pub trait FanOut {
+    /// One frame to all receivers.
+    fn send(&mut self, frame: &[u8], rtp_time: u32, key: bool) -> Result<()>;
+
+    /// Whether a receiver asked for a key frame since the last look.
+    fn wants_key_frame(&self) -> bool;
+
     /// Threads that the benchmark itself started for it, which are not the library's.
     fn own_threads(&self) -> usize;
 

@@ -6,6 +6,7 @@
 
 mod cells;
 mod engine;
+mod frames;
 mod measure;
 mod ours;
 mod report;
@@ -25,7 +26,8 @@ Usage: rtcswarm-bench [--rounds N] [--quick] [--only GROUP[,GROUP…]] [--side o
 
   --rounds N      runs of each cell (default 3; with --quick 1)
   --quick         shorter runs, fewer sizes: for seeing that all works, not for figures
-  --only GROUPS   of connect, bulk, ping, mesh, calls, room (a mesh of 100, ours alone), churn (ours alone)
+  --only GROUPS   of connect, bulk, ping, mesh, calls, fanout, room (a mesh of 100, ours alone), churn (ours
+                  alone)
   --side SIDE     one library alone
   --library FILE  our shared library (default: target/release of the repository)
 
@@ -54,7 +56,7 @@ struct Report {
     figures: Result<Figures, String>,
 }
 
-const GROUPS: [&str; 7] = ["connect", "bulk", "ping", "mesh", "calls", "room", "churn"];
+const GROUPS: [&str; 8] = ["connect", "bulk", "ping", "mesh", "calls", "fanout", "room", "churn"];
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -85,6 +87,7 @@ fn main() -> Result<()> {
                 plan.extend(sizes(&[40], &[]).into_iter().map(|size| (Cell::Mesh(size, Some(64 << 10)), both)));
             }
             "calls" => plan.extend([64, 16 << 10].map(|size| (Cell::Calls(size), both))),
+            "fanout" => plan.push((Cell::FanOut(20), both)),
             "room" => plan.extend(sizes(&[100], &[]).into_iter().map(|size| (Cell::Mesh(size, None), ours))),
             _ => plan.push((Cell::Churn(if quick { 100 } else { 1000 }), ours)),
         }

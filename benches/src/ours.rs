@@ -5,8 +5,9 @@
 //! and what the hub has to say to the swarms. So the whole of the protocol, JSON and all, is on our bill; only a
 //! WebSocket is not.
 
-use crate::engine::{lock, Engine, Gate, Mesh, Pair, Sent, Sink, Tally};
+use crate::engine::{lock, Engine, FanOut, Gate, Mesh, Pair, Sent, Sink, Tally};
 use crate::engine::{LOOPBACK, MAX_MESSAGE, PATIENCE, SEND_BUFFER, SEND_BUFFER_LOW};
+use crate::frames::Viewer;
 use anyhow::{bail, ensure, Context, Result};
 use std::collections::HashMap;
 use std::ffi::{c_char, CStr, CString};
@@ -40,6 +41,7 @@ impl Ours {
 impl Engine for Ours {
     type Pair = OurPair;
     type Mesh = Room;
+    type FanOut = Star;
 
     fn name(&self) -> String {
         // SAFETY: gives a static string.
@@ -58,6 +60,10 @@ impl Engine for Ours {
 
     fn mesh(&self, size: usize, max_message: Option<usize>, deadline: Instant) -> Result<Room> {
         Room::open(&self.library, max_message, vec![None; size], deadline)
+    }
+
+    fn fan_out(&self, viewers: Vec<Arc<Viewer>>) -> Result<Star> {
+        Star::open(&self.library, viewers)
     }
 }
 
@@ -81,19 +87,16 @@ impl Room {
         let carrier = Arc::new(Carrier::new(library)?);
         let mut room = Self { members: Vec::new(), takers: Vec::new(), carrier, tally: Arc::default() };
         for (number, sink) in sinks.into_iter().enumerate() {
-            room.join(&format!("peer-{number}"), max_message, sink)?;
+            room.join(&format!("peer-{number}"), max_message, Part::Talker(sink))?;
         }
-        for member in &room.members {
-            // SAFETY: a swarm that lives.
-            member.check("rtcswarm_start", unsafe { library.rtcswarm_start(member.swarm) })?;
-        }
+        room.members.iter().try_for_each(|member| member.start())?;
         room.tally.wait(count * (count - 1), deadline)?;
         Ok(room)
     }
 
-    fn join(&mut self, user_id: &str, max_message: Option<usize>, sink: Option<Arc<Sink>>) -> Result<()> {
+    fn join(&mut self, user_id: &str, max_message: Option<usize>, part: Part) -> Result<()> {
         let user_id = CString::new(user_id)?;
-        let member = Member::new(&self.carrier, &user_id, max_message, sink, &self.tally)?;
+        let member = Member::new(&self.carrier, &user_id, max_message, part, &self.tally)?;
         self.members.push(member.clone());
         lock(&self.carrier.members).insert(member.session, member.clone());
         let carrier = self.carrier.clone();
@@ -135,6 +138,84 @@ impl Mesh for Room {
     }
 }
 
+/// A sender of video in the middle.
+pub struct Star {
+    room: Room,
+    track: u64,
+}
+
+impl Star {
+    /// Each receiver has room for one peer, which is the sender because nobody else is there that has room.
+    fn open(library: &Arc<Library>, viewers: Vec<Arc<Viewer>>) -> Result<Self> {
+        let carrier = Arc::new(Carrier::new(library)?);
+        let mut room = Room { members: Vec::new(), takers: Vec::new(), carrier, tally: Arc::default() };
+        room.join("sender", None, Part::Sender)?;
+        let mut track = 0;
+        let spec = abi::rtcswarm_track_spec {
+            stream: c"camera".as_ptr(),
+            name: c"picture".as_ptr(),
+            media: abi::RTCSWARM_MEDIA_VIDEO,
+            codec: abi::RTCSWARM_CODEC_VP8,
+        };
+        let sender = &room.members[0];
+        // SAFETY: a swarm that lives, one spec, and a place for one number.
+        let status = unsafe { library.rtcswarm_add_tracks(sender.swarm, &spec, 1, &mut track) };
+        sender.check("rtcswarm_add_tracks", status)?;
+        sender.start()?;
+        let deadline = Instant::now() + PATIENCE;
+        for (number, viewer) in viewers.into_iter().enumerate() {
+            room.join(&format!("viewer-{number}"), None, Part::Viewer(viewer))?;
+            room.members[number + 1].start()?;
+            // Both ends, and the track.
+            room.tally.wait(3 * (number + 1), deadline)?;
+        }
+        Ok(Self { room, track })
+    }
+}
+
+impl FanOut for Star {
+    fn send(&mut self, frame: &[u8], rtp_time: u32, key: bool) -> Result<()> {
+        let sender = &self.room.members[0];
+        let flags = if key { abi::RTCSWARM_FLAG_KEY_FRAME as u32 } else { 0 };
+        let (data, length, mut skipped) = (frame.as_ptr(), frame.len(), 0);
+        // SAFETY: a swarm that lives; the frame is copied; the place for the number is valid.
+        let status = unsafe {
+            sender.library.rtcswarm_send_frame(
+                sender.swarm,
+                self.track,
+                data,
+                length,
+                rtp_time,
+                flags,
+                null_mut(),
+                &mut skipped,
+            )
+        };
+        sender.check("rtcswarm_send_frame", status)?;
+        ensure!(skipped == 0, "{skipped} receivers do not take the track");
+        Ok(())
+    }
+
+    fn wants_key_frame(&self) -> bool {
+        self.room.members[0].wants_key_frame.swap(false, Ordering::AcqRel)
+    }
+
+    fn own_threads(&self) -> usize {
+        self.room.own_threads()
+    }
+
+    fn close(self) -> Result<()> {
+        self.room.close()
+    }
+}
+
+/// What a member is there for.
+enum Part {
+    Talker(Option<Arc<Sink>>),
+    Sender,
+    Viewer(Arc<Viewer>),
+}
+
 struct Member {
     library: Arc<Library>,
     swarm: *mut rtcswarm,
@@ -142,7 +223,8 @@ struct Member {
     session: u64,
     /// The last that opened: the only one, where it matters.
     peer: AtomicU64,
-    sink: Option<Arc<Sink>>,
+    part: Part,
+    wants_key_frame: AtomicBool,
     tally: Arc<Tally>,
     writable: Gate,
     stop: AtomicBool,
@@ -164,7 +246,7 @@ impl Member {
         carrier: &Carrier,
         user_id: &CStr,
         max_message: Option<usize>,
-        sink: Option<Arc<Sink>>,
+        part: Part,
         tally: &Arc<Tally>,
     ) -> Result<Arc<Self>> {
         let library = carrier.library.clone();
@@ -182,6 +264,10 @@ impl Member {
         config.set(|library, config| unsafe {
             library.rtcswarm_config_set_send_buffer(config, SEND_BUFFER, SEND_BUFFER_LOW)
         })?;
+        if let Part::Viewer(_) = part {
+            config.set(|library, config| unsafe { library.rtcswarm_config_set_max_peers(config, 1) })?;
+            config.set(|library, config| unsafe { library.rtcswarm_config_set_peer_buffer(config, 0) })?;
+        }
         let mut swarm = null_mut();
         // SAFETY: the config lives, and the place for the swarm is valid.
         check(&library, "rtcswarm_new", unsafe { library.rtcswarm_new(config.config, &mut swarm) })?;
@@ -189,7 +275,8 @@ impl Member {
             swarm,
             session,
             peer: AtomicU64::new(0),
-            sink,
+            part,
+            wants_key_frame: AtomicBool::new(false),
             tally: tally.clone(),
             writable: Gate::default(),
             stop: AtomicBool::new(false),
@@ -199,6 +286,11 @@ impl Member {
 
     fn check(&self, what: &str, status: i32) -> Result<()> {
         check(&self.library, what, status)
+    }
+
+    fn start(&self) -> Result<()> {
+        // SAFETY: a swarm that lives.
+        self.check("rtcswarm_start", unsafe { self.library.rtcswarm_start(self.swarm) })
     }
 
     /// The thread of a member.
@@ -237,6 +329,20 @@ impl Member {
                 self.tally.opened();
                 Ok(())
             }
+            abi::RTCSWARM_EVENT_TRACK => {
+                self.tally.opened();
+                Ok(())
+            }
+            abi::RTCSWARM_EVENT_FRAME => {
+                if let Part::Viewer(viewer) = &self.part {
+                    viewer.frame(data(event));
+                }
+                Ok(())
+            }
+            abi::RTCSWARM_EVENT_KEY_FRAME_WANTED => {
+                self.wants_key_frame.store(true, Ordering::Release);
+                Ok(())
+            }
             abi::RTCSWARM_EVENT_PEER_FAILED | abi::RTCSWARM_EVENT_PEER_CLOSED if !self.tally.is_closing() => {
                 // SAFETY: a static string.
                 let reason = unsafe { CStr::from_ptr(self.library.rtcswarm_reason_name(event.reason)) };
@@ -251,12 +357,8 @@ impl Member {
     }
 
     fn receive(&self, event: &rtcswarm_event) -> Result<()> {
-        let Some(sink) = &self.sink else { return Ok(()) };
-        // SAFETY: never NULL where the length is not 0; good as long as the event is.
-        let data = match event.length {
-            0 => &[][..],
-            length => unsafe { std::slice::from_raw_parts(event.data, length) },
-        };
+        let Part::Talker(Some(sink)) = &self.part else { return Ok(()) };
+        let data = data(event);
         if sink.message(data) {
             ensure!(self.send(event.peer, data)? == Sent::Queued, "an idle connection takes nothing");
         }
@@ -465,6 +567,14 @@ fn check(library: &Library, what: &str, status: i32) -> Result<()> {
         (CStr::from_ptr(library.rtcswarm_status_name(status)), CStr::from_ptr(library.rtcswarm_last_error_message()))
     };
     bail!("{what} answers {}: {}", name.to_string_lossy(), message.to_string_lossy())
+}
+
+fn data(event: &rtcswarm_event) -> &[u8] {
+    match event.length {
+        0 => &[],
+        // SAFETY: never NULL where the length is not 0; good as long as the event is.
+        length => unsafe { std::slice::from_raw_parts(event.data, length) },
+    }
 }
 
 fn words(text: *const c_char) -> String {

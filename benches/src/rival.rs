@@ -3,12 +3,15 @@
 //! Signals pass from one peer connection to the other inside the callbacks, so that no transport and no JSON is on its
 //! bill. Messages come by the message callback; only [`Pair::take`] polls.
 
+mod media;
+
 use crate::engine::{lock, Engine, Gate, Mesh, Pair, Sent, Sink, Tally};
 use crate::engine::{LOOPBACK, MAX_MESSAGE, PATIENCE, SEND_BUFFER, SEND_BUFFER_LOW};
+use crate::frames::{Joiner, Viewer};
 use anyhow::{bail, ensure, Result};
 use datachannel_sys as rtc;
 use std::ffi::{c_char, c_int, c_void, CStr};
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -29,6 +32,7 @@ impl Rival {
 impl Engine for Rival {
     type Pair = RivalPair;
     type Mesh = Vec<Link>;
+    type FanOut = media::Fan;
 
     fn name(&self) -> String {
         let version = CStr::from_bytes_with_nul(rtc::RTC_VERSION).map(CStr::to_string_lossy).unwrap_or_default();
@@ -51,6 +55,10 @@ impl Engine for Rival {
         }
         tally.wait(links.len() * 2, deadline)?;
         Ok(links)
+    }
+
+    fn fan_out(&self, viewers: Vec<Arc<Viewer>>) -> Result<media::Fan> {
+        media::Fan::open(viewers)
     }
 }
 
@@ -75,12 +83,26 @@ struct End {
     connection: c_int,
     /// The peer connection at the other end.
     other: AtomicI32,
-    /// The data channel; 0 until there is one.
+    /// The data channel, or the track; 0 until there is one.
     channel: AtomicI32,
-    sink: Option<Arc<Sink>>,
+    takes: Takes,
+    wants_key_frame: AtomicBool,
     tally: Arc<Tally>,
     writable: Gate,
     errors: Mutex<Vec<String>>,
+}
+
+/// What an end does with what comes.
+enum Takes {
+    Nothing,
+    Messages(Arc<Sink>),
+    Video(Arc<Viewer>, Mutex<Joiner>),
+}
+
+impl From<Option<Arc<Sink>>> for Takes {
+    fn from(sink: Option<Arc<Sink>>) -> Self {
+        sink.map_or(Self::Nothing, Self::Messages)
+    }
 }
 
 impl Link {
@@ -90,9 +112,8 @@ impl Link {
         a: Option<Arc<Sink>>,
         b: Option<Arc<Sink>>,
     ) -> Result<Self> {
-        let (a, b) = (End::new(tally, max_message, a)?, End::new(tally, max_message, b)?);
-        a.other.store(b.connection, Ordering::Release);
-        b.other.store(a.connection, Ordering::Release);
+        let (a, b) = (End::new(tally, max_message, a.into())?, End::new(tally, max_message, b.into())?);
+        a.face(&b);
         // SAFETY: the label is a C string. The offer is made by this call, and the callbacks are set.
         let channel =
             check("rtcCreateDataChannel", unsafe { rtc::rtcCreateDataChannel(a.connection, c"fast".as_ptr()) })?;
@@ -107,7 +128,7 @@ impl Link {
 }
 
 impl End {
-    fn new(tally: &Arc<Tally>, max_message: Option<usize>, sink: Option<Arc<Sink>>) -> Result<Arc<Self>> {
+    fn new(tally: &Arc<Tally>, max_message: Option<usize>, takes: Takes) -> Result<Arc<Self>> {
         // SAFETY: the configuration is plain data, for which zero means the default, and is copied by the call.
         let connection = unsafe {
             let mut config: rtc::rtcConfiguration = std::mem::zeroed();
@@ -119,13 +140,14 @@ impl End {
             connection,
             other: AtomicI32::new(0),
             channel: AtomicI32::new(0),
-            sink,
+            takes,
+            wants_key_frame: AtomicBool::new(false),
             tally: tally.clone(),
             writable: Gate::default(),
             errors: Mutex::default(),
         });
         let pointer = Arc::as_ptr(&end).cast_mut().cast::<c_void>();
-        // SAFETY: `Link` keeps the end alive until it is deleted, after which no callback comes any more.
+        // SAFETY: `Link` or `Fan` keeps the end alive until it is deleted, after which no callback comes any more.
         unsafe {
             rtc::rtcSetUserPointer(connection, pointer);
             check("callback", rtc::rtcSetLocalDescriptionCallback(connection, Some(on_description)))?;
@@ -136,11 +158,17 @@ impl End {
         Ok(end)
     }
 
+    /// Signals go from each of the two to the other.
+    fn face(&self, other: &Self) {
+        self.other.store(other.connection, Ordering::Release);
+        other.other.store(self.connection, Ordering::Release);
+    }
+
     fn take_channel(&self, channel: c_int) -> Result<()> {
         self.channel.store(channel, Ordering::Release);
         // SAFETY: the channel exists, and has the user pointer of its connection.
         unsafe {
-            if self.sink.is_some() {
+            if let Takes::Messages(_) = self.takes {
                 check("callback", rtc::rtcSetMessageCallback(channel, Some(on_message)))?;
             }
             check("threshold", rtc::rtcSetBufferedAmountLowThreshold(channel, SEND_BUFFER_LOW as c_int))?;
@@ -152,7 +180,7 @@ impl End {
 
     fn channel(&self) -> Result<c_int> {
         let channel = self.channel.load(Ordering::Acquire);
-        ensure!(channel != 0, "an end is open and has no channel");
+        ensure!(channel != 0, "an end is open and has neither channel nor track");
         Ok(channel)
     }
 
@@ -162,7 +190,11 @@ impl End {
             // SAFETY: ids are checked by the library.
             check("rtcDeleteDataChannel", unsafe { rtc::rtcDeleteDataChannel(channel) })?;
         }
-        // SAFETY: the same.
+        self.delete_connection()
+    }
+
+    fn delete_connection(&self) -> Result<()> {
+        // SAFETY: ids are checked by the library.
         check("rtcDeletePeerConnection", unsafe { rtc::rtcDeletePeerConnection(self.connection) })?;
         match lock(&self.errors).first() {
             Some(error) => bail!("{error}"),
@@ -249,6 +281,17 @@ unsafe fn end<'a>(pointer: *mut c_void) -> &'a End {
     &*pointer.cast::<End>()
 }
 
+/// None for text, whose size is negative.
+///
+/// # Safety
+/// Only for what a callback was given, while it runs.
+unsafe fn bytes<'a>(message: *const c_char, size: c_int) -> Option<&'a [u8]> {
+    match usize::try_from(size).ok()? {
+        0 => Some(&[]),
+        length => Some(std::slice::from_raw_parts(message.cast(), length)),
+    }
+}
+
 unsafe extern "C" fn on_description(_: c_int, sdp: *const c_char, kind: *const c_char, pointer: *mut c_void) {
     let end = end(pointer);
     let status = rtc::rtcSetRemoteDescription(end.other.load(Ordering::Acquire), sdp, kind);
@@ -284,8 +327,7 @@ unsafe extern "C" fn on_writable(_: c_int, pointer: *mut c_void) {
 
 unsafe extern "C" fn on_message(channel: c_int, message: *const c_char, size: c_int, pointer: *mut c_void) {
     let end = end(pointer);
-    let (Some(sink), Ok(length)) = (&end.sink, usize::try_from(size)) else { return };
-    let data = if length == 0 { &[][..] } else { std::slice::from_raw_parts(message.cast::<u8>(), length) };
+    let (Takes::Messages(sink), Some(data)) = (&end.takes, bytes(message, size)) else { return };
     if sink.message(data) {
         end.expect("rtcSendMessage", rtc::rtcSendMessage(channel, message, size));
     }
