@@ -58,6 +58,8 @@ struct Outcome {
     gaps: usize,
     asked_again: u64,
     longest_outbox: usize,
+    bitrate: Option<u64>,
+    round_trip: Option<Duration>,
 }
 
 /// A frame says its number and whether it is a key frame, and the rest follows from that.
@@ -123,7 +125,8 @@ fn video(seconds: u32, loss: f64, delay: Duration, seed: u64) -> Outcome {
         pair.now += TICK;
     }
     outcome.sent = sent.len();
-    outcome.asked_again = pair.a.link.track_stats(VIDEO).unwrap().retransmissions;
+    let told = pair.a.link.track_stats(VIDEO).unwrap();
+    (outcome.asked_again, outcome.bitrate, outcome.round_trip) = (told.retransmissions, told.bitrate, told.round_trip);
     outcome.longest_outbox = way.longest_outbox;
     let stats = pair.b.link.track_stats(track).unwrap();
     assert_eq!(stats.frames, outcome.arrived as u64);
@@ -134,6 +137,9 @@ fn video(seconds: u32, loss: f64, delay: Duration, seed: u64) -> Outcome {
 fn nothing_is_lost_on_a_good_way() {
     let outcome = video(5, 0.0, Duration::from_millis(20), 1);
     assert_eq!((outcome.arrived, outcome.gaps, outcome.asked_again), (outcome.sent, 0, 0), "{outcome:?}");
+    let round_trip = outcome.round_trip.expect("the other side reports");
+    assert!((Duration::from_millis(40)..Duration::from_millis(60)).contains(&round_trip), "{round_trip:?}");
+    assert!(outcome.bitrate.is_some_and(|bitrate| bitrate > 100_000), "{:?}", outcome.bitrate);
 }
 
 #[test]
