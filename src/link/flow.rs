@@ -78,7 +78,8 @@ impl Link {
             if transceiver.kind == TrackKind::Video {
                 requests.extend(transceiver.incoming.key_frame_source(now));
                 let heard = feedback.key_frame_requests(transceiver.outgoing.ssrc);
-                if transceiver.outgoing.key_frame_wanted(now, heard) {
+                // One that asks before we know that it takes the track is told of when we do.
+                if transceiver.outgoing.open && transceiver.outgoing.key_frame_wanted(now, heard) {
                     wanted.push(at);
                 }
             }

@@ -383,6 +383,8 @@ impl Media {
                 if let Some(track) = live.filter(|track| track.is_live()) {
                     self.reports.push_back(MediaReport::KeyFrameWanted { track: track.id });
                 }
+                let heard = self.feedback.key_frame_requests(transceiver.outgoing.ssrc);
+                transceiver.outgoing.have_passed_on(heard);
             }
             transceiver.outgoing.open = may_send;
             let may_come = ours.receives && theirs.sends;

@@ -79,6 +79,11 @@ impl Outgoing {
         payloads.iter().map(|payload| self.packet(payload_type, timestamp, payload)).collect()
     }
 
+    /// What was heard until now is dealt with.
+    pub fn have_passed_on(&mut self, heard: u64) {
+        self.passed_on = heard;
+    }
+
     /// Whether a key frame is to be asked for, by how many requests were heard in all.
     pub fn key_frame_wanted(&mut self, now: Instant, heard: u64) -> bool {
         let recently = self.asked.is_some_and(|asked| now.saturating_duration_since(asked) < KEY_FRAME_INTERVAL);

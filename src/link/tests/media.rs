@@ -450,6 +450,25 @@ fn what_comes_before_its_description_is_asked_for_again() {
 }
 
 #[test]
+fn nobody_is_said_to_want_a_key_frame_before_one_would_reach_it() {
+    let mut pair = Pair::open_with(nothing(), nothing(), keep);
+    pair.add(Some(camera()), None);
+    pair.settle();
+    let [(true, offer)] = &pair.a.descriptions()[..] else { panic!("one offer") };
+    let answer = pair.b.link.apply_offer(pair.now, offer).unwrap().unwrap();
+    // The answerer knows the source, and asks it.
+    for _ in 0..10 {
+        pair.now += Duration::from_millis(100);
+        pair.settle();
+    }
+    assert_eq!(pair.a.wanted_key_frames(), 0);
+    pair.a.link.apply_answer(pair.now, &answer).unwrap();
+    pair.settle();
+    assert_eq!(pair.a.wanted_key_frames(), 1);
+    assert!(pair.a.link.send_frame(pair.now, VIDEO, Codec::Vp8, 0, &payloads(&[0x10, 2, 3, 4])));
+}
+
+#[test]
 fn muting_for_less_than_a_negotiation_wants_a_key_frame_too() {
     let mut pair = Pair::open_with(camera(), camera(), keep);
     pair.negotiate(keep);
