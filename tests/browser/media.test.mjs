@@ -2,7 +2,7 @@
 // decoded by ffmpeg. Each with the native peer as offerer (it was there first) and as answerer.
 
 import assert from 'node:assert/strict'
-import { after, afterEach, before, test } from 'node:test'
+import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { PATIENCE, World } from './lib/hosts.mjs'
 import { NATIVE_COLOURS, NATIVE_TONE, Pictures, TAB_COLOURS, TAB_TONE } from './lib/pictures.mjs'
 import { OurServer } from './lib/servers.mjs'
@@ -20,6 +20,10 @@ before(async () => {
   tabs = [await world.tab()]
   natives = [await world.native()]
 })
+
+// A fault of the original's that harms nothing: it makes an offer, and sets it though ours has come meanwhile (section 6).
+const OWN_RACE = /Called in wrong state/
+beforeEach(() => tabs.forEach((tab) => tab.allow(OWN_RACE)))
 
 afterEach(() => world.settle())
 
@@ -233,8 +237,6 @@ for (const nativeFirst of [true, false]) {
 
   test(`${role}: both renegotiate at once, again and again`, async () => {
     const { tab, native } = await pair(nativeFirst, { tab: TAB_CAM, native: NATIVE_CAM })
-    // The original sets an offer of its own that was made before ours came.
-    tabs[0].allow(/Called in wrong state/)
     await playCamera(native)
     await Promise.all([stream(tab, 'native', 'cam'), stream(native, 'tab', 'cam')])
     for (let round = 0; round < 4; round++) {
@@ -255,6 +257,7 @@ for (const nativeFirst of [true, false]) {
 
 test('control: between two tabs a stream that only the answerer has arrives nowhere', async () => {
   while (tabs.length < 2) tabs.push(await world.tab())
+  tabs.forEach((tab) => tab.allow(OWN_RACE))
   const room = `media ${rooms++}`
   const offers = await tabs[0].join(server, 'offers', room)
   const answers = await tabs[1].join(server, 'answers', room, { streams: TAB_CAM })
@@ -275,6 +278,7 @@ test('a camera and a microphone, as far as Chromium pretends to have them', asyn
 
 test('three tabs and three native peers, all to all', async () => {
   while (tabs.length < 3) tabs.push(await world.tab())
+  tabs.forEach((tab) => tab.allow(OWN_RACE))
   while (natives.length < 3) natives.push(await world.native())
   const room = `media ${rooms++}`
   const members = []
