@@ -109,7 +109,10 @@ pub(super) struct Transceiver {
     id: RTCRtpTransceiverId,
     pub kind: TrackKind,
     mid: Option<String>,
+    /// What comes over it is called so …
     name: Option<String>,
+    /// … and so what we send. The same, unless the other side has made two of one name.
+    outlet: Option<String>,
     /// This side made it.
     ours: bool,
     /// The other side has been told its name.
@@ -179,7 +182,7 @@ impl Media {
         let before = std::mem::replace(&mut self.local, local.clone());
         for transceiver in self.transceivers.iter().filter(|one| one.outgoing.open && one.kind == TrackKind::Video) {
             let live = |streams: &LocalStreams| {
-                let track = streams.tracks.get(transceiver.name.as_ref()?)?;
+                let track = streams.tracks.get(transceiver.outlet.as_ref()?)?;
                 track.is_live().then_some(track.id)
             };
             // It was open for it, and so no negotiation will say that it is taken.
@@ -242,6 +245,7 @@ impl Media {
         self.add(id, kind, outgoing, true);
         if let Some(transceiver) = self.transceivers.last_mut() {
             transceiver.name = Some(name.to_owned());
+            transceiver.outlet = transceiver.name.clone();
         }
         Ok(())
     }
@@ -253,6 +257,7 @@ impl Media {
             kind,
             mid: None,
             name: None,
+            outlet: None,
             ours,
             named: false,
             sends: false,
@@ -263,7 +268,7 @@ impl Media {
 
     /// Whether something of ours is to go over it.
     fn wants_to_send(&self, transceiver: &Transceiver) -> bool {
-        let track = transceiver.name.as_ref().and_then(|name| self.local.tracks.get(name));
+        let track = transceiver.outlet.as_ref().and_then(|name| self.local.tracks.get(name));
         match track.map(|track| track.source) {
             Some(Source::Encoded(_)) => track.is_some_and(LocalTrack::is_live),
             // As the JS original does: it is open until there is something to send.
@@ -359,10 +364,17 @@ impl Media {
             if self.transceivers[at].name.as_ref() == Some(name) {
                 continue;
             }
-            for other in self.transceivers.iter_mut().filter(|one| one.name.as_ref() == Some(name)) {
-                other.name = None;
+            // The JS original makes a second one where it is asked for a track just as it adds it, and shows what came over the
+            // first: there we stay.
+            let settled = self.transceivers.iter().any(|one| one.outlet.as_ref() == Some(name) && one.outgoing.open);
+            for other in &mut self.transceivers {
+                other.name.take_if(|known| known == name);
+                if !settled {
+                    other.outlet.take_if(|known| known == name);
+                }
             }
             self.transceivers[at].name = Some(name.clone());
+            self.transceivers[at].outlet = (!settled).then(|| name.clone());
             self.transceivers[at].named = true;
             // What it was called before is another track.
             self.transceivers[at].incoming.track = None;
@@ -378,7 +390,7 @@ impl Media {
             let (Some(ours), Some(theirs)) = (of(ours), of(theirs)) else { continue };
             transceiver.sends = ours.sends;
             let may_send = ours.sends && theirs.receives;
-            let live = transceiver.name.as_ref().and_then(|name| self.local.tracks.get(name));
+            let live = transceiver.outlet.as_ref().and_then(|name| self.local.tracks.get(name));
             if may_send && !transceiver.outgoing.open && transceiver.kind == TrackKind::Video {
                 if let Some(track) = live.filter(|track| track.is_live()) {
                     self.reports.push_back(MediaReport::KeyFrameWanted { track: track.id });
@@ -517,13 +529,13 @@ impl Media {
     pub fn sending(&mut self, track: TrackId) -> Option<(&mut Transceiver, Option<Codec>)> {
         let (name, of_ours) = self.local.track(track)?;
         let codec = of_ours.is_live().then(|| of_ours.source.codec()).flatten();
-        let transceiver = self.transceivers.iter_mut().find(|one| one.name.as_deref() == Some(name))?;
+        let transceiver = self.transceivers.iter_mut().find(|one| one.outlet.as_deref() == Some(name))?;
         Some((transceiver, codec))
     }
 
     /// The track of ours that goes over a transceiver.
     pub fn live_track(&self, transceiver: &Transceiver) -> Option<TrackId> {
-        let track = self.local.tracks.get(transceiver.name.as_ref()?)?;
+        let track = self.local.tracks.get(transceiver.outlet.as_ref()?)?;
         track.is_live().then_some(track.id)
     }
 

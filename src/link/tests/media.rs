@@ -373,6 +373,23 @@ fn mids_that_a_browser_forgets_to_say_are_found_by_elimination() {
 }
 
 #[test]
+fn where_a_browser_made_two_of_one_name_we_stay_on_the_first() {
+    let two =
+        [("cam", "video", VIDEO, Source::Encoded(Codec::Vp8)), ("cam", "second", MORE, Source::Encoded(Codec::Vp8))];
+    let one = gives(1, &two[..1]);
+    let mut pair = Pair::open_with(gives(1, &two), one, plain);
+    pair.negotiate(plain);
+    pair.frames_pass("video", VIDEO, VIDEO);
+    let text = Control::MidOffer { transceiver_name: "video".into(), mid: "1".into() }.to_text();
+    pair.a.link.send(pair.now, ChannelId::FAST, true, text.as_bytes().into(), true).unwrap();
+    pair.negotiate(plain);
+    let before = pair.a.frames(pair.a.track("video")).len();
+    assert!(pair.b.link.send_frame(pair.now, VIDEO, Codec::Vp8, 9000, &payloads(&[0x10, 2, 3, 4])));
+    pair.run("it over the first", |pair| pair.a.frames(pair.a.track("video")).len() > before);
+    assert!(pair.a.muted().is_empty());
+}
+
+#[test]
 fn a_browser_that_waits_for_ever_is_nudged_some_times_and_no_more() {
     let mut pair = Pair::open_with(nothing(), nothing(), plain);
     let control = Control::Stream { stream_name: "cam".into(), transceiver_names: vec!["never".into()] };
