@@ -166,8 +166,8 @@ impl Media {
 
     /// As the JS original does where it has several to say.
     #[cfg(test)]
-    pub fn forget_to_say_mids(&mut self) {
-        self.says.retain(|control| !matches!(control, Control::MidOffer { .. }));
+    pub fn forget_to_say(&mut self, what: impl Fn(&Control) -> bool) {
+        self.says.retain(|control| !what(control));
     }
 
     pub fn next_word(&mut self) -> Option<Control> {
@@ -368,7 +368,14 @@ impl Media {
             // first: there we stay.
             let settled = self.transceivers.iter().any(|one| one.outlet.as_ref() == Some(name) && one.outgoing.open);
             for other in &mut self.transceivers {
-                other.name.take_if(|known| known == name);
+                if other.name.take_if(|known| known == name).is_some() {
+                    if let Some(track) = other.incoming.track.take().filter(|_| !other.incoming.muted) {
+                        self.reports.push_back(MediaReport::Muted { track, muted: true });
+                    }
+                    // With the track that takes its place it is all there anew.
+                    let streams = self.remote.values_mut().filter(|stream| stream.tracks.contains(name));
+                    streams.for_each(|stream| stream.told = false);
+                }
                 if !settled {
                     other.outlet.take_if(|known| known == name);
                 }

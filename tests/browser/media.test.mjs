@@ -151,9 +151,7 @@ for (const nativeFirst of [true, false]) {
   })
 
   for (const who of ['the tab', 'native', 'both at once']) {
-    // In two of five runs of this whole file the tab hears of the stream and gets no frame of it; alone it has not failed yet.
-    const todo = !nativeFirst && who === 'both at once' && 'now and then no frame comes'
-    test(`${role}: ${who} adds a stream later`, { todo }, async () => {
+    test(`${role}: ${who} adds a stream later`, async () => {
       const { tab, native } = await pair(nativeFirst)
       const [byTab, byNative] = [who !== 'native', who !== 'the tab']
       await Promise.all([

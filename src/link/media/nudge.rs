@@ -1,7 +1,7 @@
 //! Where the JS original leaves an answerer waiting: it is nudged, and what it leaves out is found by elimination.
 
 use super::{Media, Transceiver};
-use crate::protocol::Control;
+use crate::protocol::{Control, TrackKind};
 use std::time::{Duration, Instant};
 
 /// The JS original, asked for a transceiver while it makes an offer, drops that offer and never makes another. An offer of ours, though
@@ -38,6 +38,37 @@ impl Media {
         if mids.len() != names.len() {
             return;
         }
+        self.name_mids(names, mids);
+    }
+
+    /// The JS original, asked for a track just as it adds it, makes a transceiver for each and may leave the second without a name. Where
+    /// something comes over that one, and of all that it has announced just as much has come over none, it is that.
+    pub fn find_seconds(&mut self) {
+        let nameless = |one: &Transceiver| {
+            !one.ours && one.name.is_none() && one.outlet.is_none() && one.incoming.reception.packets > 0
+        };
+        if self.offerer || self.native || !self.transceivers.iter().any(nameless) {
+            return;
+        }
+        // It may be one of those: of them its name may still come, or `eliminate` finds it.
+        if self.heard_of.iter().any(|name| !self.is_there(name)) {
+            return;
+        }
+        for kind in [TrackKind::Audio, TrackKind::Video] {
+            let of_kind = || self.transceivers.iter().filter(|one| one.kind == kind);
+            let mids: Vec<String> = of_kind().filter(|one| nameless(one)).filter_map(|one| one.mid.clone()).collect();
+            let silent = |name: &&String| {
+                of_kind().any(|one| one.name.as_ref() == Some(*name) && one.incoming.reception.packets == 0)
+            };
+            let names: Vec<String> = self.heard_of.iter().filter(silent).cloned().collect();
+            if mids.len() == names.len() {
+                self.name_mids(names, mids);
+            }
+        }
+    }
+
+    /// What was found out is said, so that the other side knows it, too.
+    fn name_mids(&mut self, names: Vec<String>, mids: Vec<String>) {
         for (transceiver_name, mid) in names.into_iter().zip(mids) {
             self.mids.insert(transceiver_name.clone(), mid.clone());
             self.says.push_back(Control::MidOffer { transceiver_name, mid });

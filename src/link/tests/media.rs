@@ -362,7 +362,7 @@ fn mids_that_a_browser_forgets_to_say_are_found_by_elimination() {
     let [(true, offer)] = &pair.a.descriptions()[..] else { panic!("one offer") };
     let answer = pair.b.link.apply_offer(pair.now, &plain(offer)).unwrap().unwrap();
     pair.a.link.apply_answer(pair.now, &plain(&answer)).unwrap();
-    pair.a.link.media.forget_to_say_mids();
+    pair.a.link.media.forget_to_say(|control| matches!(control, Control::MidOffer { .. }));
     assert!(pair.b.tracks().is_empty());
     for _ in 0..40 {
         pair.now += Duration::from_millis(100);
@@ -387,6 +387,40 @@ fn where_a_browser_made_two_of_one_name_we_stay_on_the_first() {
     assert!(pair.b.link.send_frame(pair.now, VIDEO, Codec::Vp8, 9000, &payloads(&[0x10, 2, 3, 4])));
     pair.run("it over the first", |pair| pair.a.frames(pair.a.track("video")).len() > before);
     assert!(pair.a.muted().is_empty());
+}
+
+#[test]
+fn where_a_browser_made_two_of_one_name_and_says_only_one_the_other_is_found_by_what_comes() {
+    let source = Source::Encoded(Codec::Vp8);
+    let mut pair = Pair::open_with(nothing(), nothing(), plain);
+    pair.add(None, Some(gives(1, &[("cam", "video", VIDEO, source)])));
+    pair.negotiate(plain);
+    // The track that it adds goes over one more transceiver, of which it says nothing.
+    let theirs = gives(1, &[("cam", "video", AUDIO, Source::WarmUp(TrackKind::Video)), ("", "second", MORE, source)]);
+    pair.add(Some(theirs), None);
+    let of_second = |control: &Control| control.to_text().contains("second");
+    pair.a.link.media.forget_to_say(of_second);
+    pair.settle();
+    let [(true, offer)] = &pair.a.descriptions()[..] else { panic!("one offer") };
+    let answer = pair.b.link.apply_offer(pair.now, &plain(offer)).unwrap().unwrap();
+    pair.a.link.apply_answer(pair.now, &plain(&answer)).unwrap();
+    pair.a.link.media.forget_to_say(of_second);
+    pair.negotiate(plain);
+    let first = pair.b.track("video");
+    assert_eq!((pair.b.tracks().len(), pair.b.streams()), (1, vec!["cam"]));
+
+    assert!(pair.a.link.send_frame(pair.now, MORE, Codec::Vp8, 0, &payloads(&[0x10, 2, 3, 4])));
+    pair.run("its track", |pair| pair.b.tracks().len() == 2);
+    pair.negotiate(plain);
+    assert!(pair.a.link.send_frame(pair.now, MORE, Codec::Vp8, 3000, &payloads(&[0x10, 2, 3, 4])));
+    pair.run("its frames", |pair| {
+        pair.b.reports.iter().any(|report| matches!(report, Report::Media(MediaReport::Frame(_))))
+    });
+    assert!(pair.b.frames(first).is_empty());
+    assert_eq!((pair.b.streams(), pair.b.muted()), (vec!["cam", "cam"], vec![true]));
+    // What goes the other way goes on as it did.
+    assert!(pair.b.link.send_frame(pair.now, VIDEO, Codec::Vp8, 0, &payloads(&[0x10, 2, 3, 4])));
+    pair.run("ours", |pair| !pair.a.frames(pair.a.track("video")).is_empty());
 }
 
 #[test]
