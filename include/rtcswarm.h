@@ -288,7 +288,8 @@
 #define RTCSWARM_EVENT_TRACK 14
 
 /*
- A peer sends a track no more, with RTCSWARM_FLAG_MUTED in `flags`, or again, without it: `track`.
+ A peer sends a track no more, with RTCSWARM_FLAG_MUTED in `flags`, or again, without it: `track`. Of what was on its way,
+ frames may still come for half a second.
  */
 #define RTCSWARM_EVENT_TRACK_MUTED 15
 

@@ -274,7 +274,7 @@ struct Track {
     std::string_view name;
     Media media;
 };
-/// A peer sends a track no more, or again.
+/// A peer sends a track no more, or again. Of what was on its way, frames may still come for half a second.
 struct TrackMuted {
     PeerId peer;
     std::string_view user_id;

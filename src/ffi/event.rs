@@ -44,7 +44,8 @@ pub const RTCSWARM_EVENT_ERROR: i32 = 12;
 pub const RTCSWARM_EVENT_CLOSED: i32 = 13;
 /// A peer's track is there: `track`, `name`, `media`. Frames of it may follow.
 pub const RTCSWARM_EVENT_TRACK: i32 = 14;
-/// A peer sends a track no more, with RTCSWARM_FLAG_MUTED in `flags`, or again, without it: `track`.
+/// A peer sends a track no more, with RTCSWARM_FLAG_MUTED in `flags`, or again, without it: `track`. Of what was on its way,
+/// frames may still come for half a second.
 pub const RTCSWARM_EVENT_TRACK_MUTED: i32 = 15;
 /// A peer's track is gone, while the peer stays: it came by another connection, whose tracks follow with new
 /// numbers. `track`. Those of a peer that closes go with it, without this.

@@ -121,7 +121,8 @@ pub enum Event {
         name: String,
         kind: TrackKind,
     },
-    /// A peer sends a track no more, or again.
+    /// A peer sends a track no more, or again. Of what was on its way, frames may still come for half a second.
+    /// It is said, too, of a track whose place another [`Event::Track`] of the same name takes.
     TrackMuted {
         peer: Peer,
         track: u64,

@@ -157,7 +157,7 @@ class Track(PeerEvent):
 
 @dataclass(frozen=True)
 class TrackMuted(PeerEvent):
-    """A peer sends a track no more, or again."""
+    """A peer sends a track no more, or again. Of what was on its way, frames may still come for half a second."""
 
     track: int
     muted: bool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import sys
@@ -82,7 +83,9 @@ class Member:
         elif isinstance(event, (rtcswarm.Text, rtcswarm.Binary)):
             self.hear_data(event)
         elif isinstance(event, rtcswarm.Frame):
-            self.media.heard[event.track].take(event)
+            if self.media.heard[event.track].take(event):
+                with contextlib.suppress(rtcswarm.NoPeer, rtcswarm.NoTrack):
+                    self.swarm.request_key_frame(event.peer, event.track)
         elif isinstance(event, rtcswarm.Track):
             self.media.heard[event.track] = Heard(event.user_id, event.name, event.kind.name.lower())
             self.emit("track", user=event.user_id, name=event.name, kind=event.kind.name.lower(), track=event.track)

@@ -168,7 +168,8 @@ class Heard:
     frames: list[tuple[bytes, bool]] = field(default_factory=list)
     gaps: int = 0
 
-    def take(self, event) -> None:
+    def take(self, event) -> bool:
+        """Whether a key frame is to be asked for: what came before it can be left behind then."""
         if event.codec is not self.codec:
             self.codec, self.frames = event.codec, []
         self.gaps += event.gap
@@ -176,7 +177,9 @@ class Heard:
         # Enough to look at, from a key frame on.
         if len(self.frames) > 400:
             keys = [at for at, (_, key) in enumerate(self.frames) if key and at > 100]
-            self.frames = self.frames[keys[0] :] if keys else self.frames[-100:]
+            if keys:
+                self.frames = self.frames[keys[0] :]
+        return self.kind == "video" and len(self.frames) % 400 == 0
 
     def decodable(self) -> list[bytes]:
         first = next((at for at, (_, key) in enumerate(self.frames) if key), len(self.frames))
