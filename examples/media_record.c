@@ -285,8 +285,13 @@ int main(int count, char **words) {
   struct sigaction action = {.sa_handler = on_signal};
   sigaction(SIGINT, &action, NULL);
   sigaction(SIGTERM, &action, NULL);
-  if (mkdir(directory, 0777) != 0 && errno != EEXIST) {
+  struct stat place;
+  if ((mkdir(directory, 0777) != 0 && errno != EEXIST) || stat(directory, &place) != 0) {
     perror(directory);
+    return 1;
+  }
+  if (!S_ISDIR(place.st_mode)) {
+    fprintf(stderr, "%s is no directory\n", directory);
     return 1;
   }
 

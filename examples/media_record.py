@@ -18,11 +18,13 @@ from typing import Optional, Union
 from containers import IvfWriter, OggWriter
 from rtcswarm import (
     Codec,
+    ErrorEvent,
     Frame,
     NoPeer,
     NoTrack,
     PeerClosed,
     PeerOpen,
+    RtcSwarmError,
     SignalingState,
     State,
     Swarm,
@@ -119,8 +121,12 @@ class Recorder:
                 self.say(f"closed {event.user_id} ({event.reason.name.lower().replace('_', ' ')})")
                 for track in [track for track, one in self.recordings.items() if one.track.peer == event.peer]:
                     self.recordings.pop(track).finish()
+            elif isinstance(event, ErrorEvent):
+                print(f"{self.swarm.user_id}: {event.message}", file=sys.stderr)
             elif isinstance(event, SignalingState) and event.state is State.REFUSED:
                 raise Refused(event.message)
+            elif isinstance(event, SignalingState) and event.state is not State.CONNECTED:
+                print(f"{self.swarm.user_id}: signaling: {event.message}", file=sys.stderr)
 
     async def run(self, seconds: Optional[float]) -> None:
         interrupted = asyncio.Event()
@@ -155,6 +161,9 @@ def main() -> int:
     except Refused as refusal:
         print(f"{options.user}: refused: {refusal}", file=sys.stderr)
         return 2
+    except (RtcSwarmError, ValueError, OSError) as error:
+        print(f"{options.user}: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

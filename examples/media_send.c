@@ -1,5 +1,5 @@
 /*
- * Sends files into a room: video from an IVF file (VP8, VP9, AV1), sound from an Ogg file with Opus. See usage().
+ * Sends files into a room: video from an IVF file (VP8, VP9, H.264, AV1), sound from an Ogg file with Opus. See usage().
  *
  *   cc media_send.c -o media_send $(pkg-config --cflags --libs rtcswarm)
  *   ffmpeg -i anything.mp4 -an -c:v libvpx -g 60 video.ivf -vn -c:a libopus sound.ogg
@@ -83,12 +83,14 @@ static void usage(void) {
 static void check(int32_t status, const char *what) {
   if (status != RTCSWARM_OK) {
     fprintf(stderr, "%s: %s: %s\n", user, what, rtcswarm_last_error_message());
+    rtcswarm_free(swarm); /* which says goodbye; NULL is fine */
     exit(1);
   }
 }
 
 static void broken(const struct source *source, const char *failure) {
   fprintf(stderr, "%s: %s %s\n", user, source->path, failure);
+  rtcswarm_free(swarm); /* which says goodbye; NULL is fine */
   exit(1);
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Sends files into a room: video from an IVF file (VP8, VP9, AV1), sound from an Ogg file with Opus.
+"""Sends files into a room: video from an IVF file (VP8, VP9, H.264, AV1), sound from an Ogg file with Opus.
 
     ffmpeg -i anything.mp4 -an -c:v libvpx -g 60 video.ivf -vn -c:a libopus sound.ogg
     media_send.py --url ws://127.0.0.1:8080/ --token TOKEN --room demo --user dan --video video.ivf --audio sound.ogg
@@ -18,7 +18,18 @@ from typing import Optional, Union
 
 from containers import OPUS_RATE, Broken, IvfReader, OggReader
 from frames import opus_samples
-from rtcswarm import Closed, Codec, KeyFrameWanted, PeerClosed, PeerOpen, SignalingState, State, Swarm
+from rtcswarm import (
+    Closed,
+    Codec,
+    ErrorEvent,
+    KeyFrameWanted,
+    PeerClosed,
+    PeerOpen,
+    RtcSwarmError,
+    SignalingState,
+    State,
+    Swarm,
+)
 
 #: Seconds until the next look whether somebody takes a track.
 LOOK_AGAIN = 0.02
@@ -107,8 +118,12 @@ class Sender:
             elif isinstance(event, KeyFrameWanted):
                 self.say(f"{event.user_id} wants a key frame")
                 self.wanted.add(event.track)
+            elif isinstance(event, ErrorEvent):
+                print(f"{self.swarm.user_id}: {event.message}", file=sys.stderr)
             elif isinstance(event, SignalingState) and event.state is State.REFUSED:
                 raise Refused(event.message)
+            elif isinstance(event, SignalingState) and event.state is not State.CONNECTED:
+                print(f"{self.swarm.user_id}: signaling: {event.message}", file=sys.stderr)
 
     async def play(self, name: str) -> None:
         """One file, from its beginning to its end."""
@@ -176,6 +191,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.video is None and options.audio is None:
         parser.error("--video or --audio is needed")
+    if options.seconds is not None and not options.seconds > 0:
+        parser.error("--seconds is more than 0")
     try:
         asyncio.run(run(options))
     except Refused as refusal:
@@ -183,6 +200,9 @@ def main() -> int:
         return 2
     except Broken as broken:
         print(f"{options.user}: a file {broken}", file=sys.stderr)
+        return 1
+    except (RtcSwarmError, ValueError) as error:
+        print(f"{options.user}: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -305,7 +305,7 @@ struct Frame {
     std::uint32_t rtp_time;
     /// It needs none before it.
     bool key;
-    /// Something before it is missing.
+    /// Something before it is missing. Who comes while a stream runs has a gap first, and can begin with the next key.
     bool gap;
 };
 /// One RTP packet of a peer's track, as it came, in place of frames: see Config::receive_rtp.
@@ -313,6 +313,7 @@ struct Rtp {
     PeerId peer;
     std::string_view user_id;
     TrackId track;
+    Codec codec;
     Bytes packet;
 };
 /// The peer cannot begin, or go on with, a track of ours without a key frame.
@@ -426,7 +427,7 @@ public:
                          (e.flags & RTCSWARM_FLAG_KEY_FRAME) != 0,
                          (e.flags & RTCSWARM_FLAG_GAP) != 0};
         case RTCSWARM_EVENT_RTP:
-            return Rtp{e.peer, user_id(), e.track, Bytes(e.data, e.length)};
+            return Rtp{e.peer, user_id(), e.track, static_cast<Codec>(e.codec), Bytes(e.data, e.length)};
         case RTCSWARM_EVENT_KEY_FRAME_WANTED:
             return KeyFrameWanted{e.peer, user_id(), e.track};
         default:

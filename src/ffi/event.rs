@@ -57,9 +57,10 @@ pub const RTCSWARM_EVENT_STREAM: i32 = 17;
 /// RTCSWARM_FLAG_KEY_FRAME and RTCSWARM_FLAG_GAP in `flags`.
 pub const RTCSWARM_EVENT_FRAME: i32 = 18;
 /// One RTP packet of a peer's track, as it came, in place of frames (rtcswarm_config_set_receive_rtp): `track`,
-/// `data` and `length`.
+/// `media`, `codec`, `data` and `length`.
 pub const RTCSWARM_EVENT_RTP: i32 = 19;
-/// The peer cannot begin, or go on with, a track of this side's without a key frame: `track`.
+/// The peer cannot begin, or go on with, a track of this side's without a key frame: `track`. One key frame answers all of these
+/// that came before it was made, of all peers.
 pub const RTCSWARM_EVENT_KEY_FRAME_WANTED: i32 = 20;
 
 /// The peer is a rtcswarm, and takes further channels.
@@ -68,7 +69,8 @@ pub const RTCSWARM_FLAG_NATIVE: u32 = 1;
 pub const RTCSWARM_FLAG_REMOTE: u32 = 2;
 /// The frame needs none before it. Also for rtcswarm_send_frame.
 pub const RTCSWARM_FLAG_KEY_FRAME: u32 = 4;
-/// Something before the frame is missing: lost on the way, or dropped because it was not taken in time.
+/// Something before the frame is missing: lost on the way, or dropped because it was not taken in time. Who comes while a
+/// stream runs has a gap first: a decoder can begin with the next key frame, which the library asks for.
 pub const RTCSWARM_FLAG_GAP: u32 = 8;
 /// The peer's track is sent no more.
 pub const RTCSWARM_FLAG_MUTED: u32 = 16;
@@ -252,9 +254,10 @@ impl OwnedEvent {
                 shown.flags = if *key { RTCSWARM_FLAG_KEY_FRAME } else { 0 } | if *gap { RTCSWARM_FLAG_GAP } else { 0 };
                 (shown.data, shown.length) = (data.as_ptr(), data.len());
             }
-            Event::Rtp { track, data, .. } => {
+            Event::Rtp { track, codec, data, .. } => {
                 shown.kind = RTCSWARM_EVENT_RTP;
                 shown.track = *track;
+                (shown.media, shown.codec) = (media_number(codec.kind()), codec_number(*codec));
                 (shown.data, shown.length) = (data.as_ptr(), data.len());
             }
             Event::KeyFrameWanted { track, .. } => {

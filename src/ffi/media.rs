@@ -108,7 +108,9 @@ const MOST_SPECS: usize = 4096;
 /// peers hear of them as RTCSWARM_EVENT_TRACK and RTCSWARM_EVENT_STREAM.
 ///
 /// A name that there is already keeps its number. It becomes what is said now and is muted no more, unless that
-/// is less than it is: then nothing changes. RTCSWARM_ERR_INVALID for the other kind, for more than 64 tracks,
+/// is less than it is: then nothing changes. A name is the same track in every stream, so two cameras have two
+/// names. A track that is only expected holds the peers' RTCSWARM_EVENT_STREAM back until there is one of its name.
+/// RTCSWARM_ERR_INVALID for the other kind, for more than 64 tracks,
 /// and for names that are none.
 // Safety: `swarm` is NULL or lives; `specs` is valid for `count`, with names that are NULL or strings; `ids` is
 // NULL or has room for `count`.
@@ -142,7 +144,7 @@ pub unsafe extern "C" fn rtcswarm_add_tracks(
 }
 
 /// Not 0: sends the track to nobody any more; peers hear RTCSWARM_EVENT_TRACK_MUTED, those that come later do
-/// not get it. 0: to everybody again. Wait for RTCSWARM_EVENT_KEY_FRAME_WANTED then, which says that a peer
+/// not get it, or hear that at once. 0: to everybody again. Wait for RTCSWARM_EVENT_KEY_FRAME_WANTED then, which says that a peer
 /// takes it. RTCSWARM_ERR_NO_TRACK if no track of this side's has the number.
 // Safety: `swarm` is NULL or lives.
 #[no_mangle]
@@ -160,14 +162,16 @@ pub unsafe extern "C" fn rtcswarm_replace_track(swarm: *mut rtcswarm, track: u64
 
 /// Sends one encoded frame of 1 to 4194304 bytes of a track of this side's to every peer that takes it; the
 /// codec says what a frame is. `rtp_time` is when it is to be shown, by any clock that begins anywhere and wraps
-/// around. `flags`: RTCSWARM_FLAG_KEY_FRAME if it needs none before it, else 0. The data is copied. Never waits,
+/// around. `flags`: RTCSWARM_FLAG_KEY_FRAME if it needs none before it, else 0. The data is copied, and arrives as it is, but for
+/// H.264's start codes and AV1's temporal delimiters. Never waits,
 /// and has no RTCSWARM_WOULD_BLOCK: what a path is too slow for is dropped. Frames of one track go in the order of
 /// the calls, so let one thread make them.
 ///
 /// RTCSWARM_OK also where nobody took it: `reached` and `skipped`, each NULL or valid, say how many peers did and
 /// did not, such as those that negotiate still, know no such codec, or all of them while the track is muted.
 /// RTCSWARM_ERR_NO_TRACK, RTCSWARM_ERR_STATE (not started, or the track has no codec), RTCSWARM_ERR_TOO_LARGE,
-/// RTCSWARM_ERR_CLOSED, RTCSWARM_ERR_INVALID (not a frame of that codec).
+/// RTCSWARM_ERR_CLOSED, RTCSWARM_ERR_INVALID (it cannot be a frame of that codec;
+/// what is in it is not looked at).
 // Safety: `swarm` is NULL or lives; `data` is valid for `length` bytes; `reached` and `skipped` are NULL or valid.
 #[no_mangle]
 pub unsafe extern "C" fn rtcswarm_send_frame(
@@ -241,7 +245,9 @@ pub struct rtcswarm_track_stats {
     pub jitter_us: u64,
     /// By the other side's reports on what this side sends, in microseconds; negative if there is none yet.
     pub round_trip_us: i64,
-    /// What the way to the other side is thought to take, in bits a second; negative if that is not known.
+    /// What the way to the other side is thought to take, in bits a second; negative if that is not known. The engine begins with
+    /// 300,000 and raises it slowly, to 1.4 million in about 20 s of a steady stream: an encoder need not stay below it
+    /// while nothing is lost.
     pub bitrate: i64,
 }
 

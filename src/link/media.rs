@@ -55,6 +55,7 @@ pub(crate) enum MediaReport {
     Frame(RemoteFrame),
     Rtp {
         track: TrackId,
+        codec: Codec,
         packet: bytes::Bytes,
     },
     /// The other side says what makes no sense.
@@ -271,8 +272,8 @@ impl Media {
         let track = transceiver.outlet.as_ref().and_then(|name| self.local.tracks.get(name));
         match track.map(|track| track.source) {
             Some(Source::Encoded(_)) => track.is_some_and(LocalTrack::is_live),
-            // As the JS original does: it is open until there is something to send.
-            Some(Source::WarmUp(_)) => transceiver.ours,
+            // Open until there is something to send, whoever made it.
+            Some(Source::WarmUp(_)) => true,
             // Made for the other side's track, which the JS original gives only where something seems to come.
             Some(Source::Remote) | None => transceiver.ours && !self.native,
         }

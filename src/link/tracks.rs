@@ -108,7 +108,7 @@ pub(super) struct Incoming {
     assembler: Option<Assembler>,
     /// The owner wants packets and not frames.
     rtp: bool,
-    early: VecDeque<bytes::Bytes>,
+    early: VecDeque<(Codec, bytes::Bytes)>,
     asked: Option<Instant>,
     wants_key_frame: bool,
     pub reception: Reception,
@@ -219,7 +219,7 @@ impl Incoming {
                 if self.early.len() == MAX_EARLY {
                     self.early.pop_front();
                 }
-                self.early.push_back(bytes.freeze());
+                self.early.push_back((codec, bytes.freeze()));
             }
             return;
         }
@@ -236,7 +236,7 @@ impl Incoming {
 
     /// Bytes that wait to become frames.
     pub fn size(&self) -> usize {
-        let early: usize = self.early.iter().map(bytes::Bytes::len).sum();
+        let early: usize = self.early.iter().map(|(_, packet)| packet.len()).sum();
         early + self.assembler.as_ref().map_or(0, Assembler::size)
     }
 
@@ -250,8 +250,8 @@ impl Incoming {
     /// What is whole now, once the track is known.
     pub fn give(&mut self, now: Instant, mut report: impl FnMut(MediaReport)) {
         let Some(track) = self.track else { return };
-        for packet in self.early.drain(..) {
-            report(MediaReport::Rtp { track, packet });
+        for (codec, packet) in self.early.drain(..) {
+            report(MediaReport::Rtp { track, codec, packet });
         }
         let Some(assembler) = &mut self.assembler else { return };
         while let Some(frame) = assembler.pop(now) {

@@ -295,6 +295,8 @@ impl Assembler {
         if key {
             self.decodable = Decodable::Yes;
         } else if self.decodable == Decodable::Unknown {
+            // It began before we came.
+            self.gap = true;
             self.decodable = Decodable::No { asked: false };
         }
         Step::Frame(Assembled { data, timestamp, key, gap: std::mem::take(&mut self.gap) })

@@ -30,7 +30,7 @@ pub enum Error {
     #[error("the send buffer is full")]
     WouldBlock,
     /// Larger than this side sends or the other side takes, in bytes.
-    #[error("a message of {length} bytes is larger than the limit of {limit} bytes")]
+    #[error("{length} bytes are more than the limit of {limit} bytes")]
     TooLarge { length: usize, limit: usize },
     /// Text that begins with `@fast`: the JS original takes it for its own and loses it, and native peers use it between themselves.
     #[error("text that begins with \"@fast\" belongs to the protocol, the peer would not deliver it")]

@@ -140,7 +140,7 @@ pub enum Event {
         tracks: Vec<u64>,
     },
     /// One frame of a peer's track, in order: see [`super::Swarm::send_frame`] for its form. `gap`: something before it is
-    /// missing.
+    /// missing. Who comes while a stream runs has a gap first, and a decoder can begin with the next `key`; it is asked for.
     Frame {
         peer: Peer,
         track: u64,
@@ -154,9 +154,11 @@ pub enum Event {
     Rtp {
         peer: Peer,
         track: u64,
+        codec: Codec,
         data: Bytes,
     },
-    /// The peer cannot go on with, or begin, a track of ours without a key frame.
+    /// The peer cannot go on with, or begin, a track of ours without a key frame. One answers all of these that came before it was made, of
+    /// all peers.
     KeyFrameWanted {
         peer: Peer,
         track: u64,

@@ -194,8 +194,8 @@ impl Handler for Reports {
                 let event = Event::Frame { peer, track: track.0, codec, data, rtp_time: timestamp, key, gap };
                 return self.flow(connection, &open, track, event);
             }
-            MediaReport::Rtp { track, packet } => {
-                return self.flow(connection, &open, track, Event::Rtp { peer, track: track.0, data: packet });
+            MediaReport::Rtp { track, codec, packet } => {
+                return self.flow(connection, &open, track, Event::Rtp { peer, track: track.0, codec, data: packet });
             }
             MediaReport::Track { track, name, kind } => {
                 open.add_track(track);

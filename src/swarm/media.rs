@@ -103,7 +103,7 @@ fn check_change(name: &str, old: Source, new: Source) -> Result<(), Error> {
 
 impl Swarm {
     /// Gives these tracks to every peer there is and will be, before [`Swarm::start`] or after. A name that there is already gets the new
-    /// source, unless that says less than the old one, and is muted no more. Gives the ids of all, in order. All of it is
+    /// source, unless that says less than the old one, and is muted no more: a name is the same track in every stream. Gives the ids of all, in order. All of it is
     /// done, or none.
     pub fn add_tracks(&self, tracks: &[TrackSpec]) -> Result<Vec<u64>, Error> {
         self.open()?;
@@ -179,7 +179,8 @@ impl Swarm {
         Ok(())
     }
 
-    /// Sends the track to nobody, or again to everybody: peers hear that it is muted. Frames sent meanwhile go nowhere. After the
+    /// Sends the track to nobody, or again to everybody: peers hear that it is muted, and those that come later
+    /// that or nothing. Frames sent meanwhile go nowhere. After the
     /// end of it wait for [`super::Event::KeyFrameWanted`], which says that a peer takes the track.
     pub fn mute(&self, track: u64, muted: bool) -> Result<(), Error> {
         self.change_track(track, |_, of_ours| {

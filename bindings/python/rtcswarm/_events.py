@@ -189,7 +189,7 @@ class Frame(PeerEvent):
     rtp_time: int
     #: It needs none before it.
     key: bool
-    #: Something before it is missing.
+    #: Something before it is missing. Who comes while a stream runs has a gap first, and can begin with the next key.
     gap: bool
 
     def __repr__(self) -> str:
@@ -204,15 +204,22 @@ class Rtp(PeerEvent):
     """One RTP packet of a peer's track, as it came (only with `receive_rtp`)."""
 
     track: int
+    codec: Codec
     data: bytes
 
     def __repr__(self) -> str:
-        return f"Rtp(peer={self.peer}, user_id={self.user_id!r}, track={self.track}, data={_brief(self.data)})"
+        return (
+            f"Rtp(peer={self.peer}, user_id={self.user_id!r}, track={self.track}, codec={self.codec!r}, "
+            f"data={_brief(self.data)})"
+        )
 
 
 @dataclass(frozen=True)
 class KeyFrameWanted(PeerEvent):
-    """The peer cannot begin, or go on with, a track of ours without a key frame."""
+    """The peer cannot begin, or go on with, a track of ours without a key frame.
+
+    One key frame answers all of these that came before it was made, of all peers.
+    """
 
     track: int
 
@@ -295,7 +302,7 @@ _MAKERS: dict[int, Callable[[_native.Event], Event]] = {
         bool(raw.flags & _KEY_FRAME),
         bool(raw.flags & _GAP),
     ),
-    19: lambda raw: Rtp(*_peer(raw), raw.track, _data(raw)),
+    19: lambda raw: Rtp(*_peer(raw), raw.track, Codec(raw.codec), _data(raw)),
     20: lambda raw: KeyFrameWanted(*_peer(raw), raw.track),
 }
 

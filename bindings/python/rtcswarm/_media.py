@@ -100,10 +100,13 @@ class MediaCalls:
 
         `add_stream("cam", {"audio": Codec.OPUS, "video": Codec.VP8})`. A `Codec`: we send it. A `Kind`: it is
         negotiated before there is anything to send, which `replace_track` begins. None: it is expected from the other
-        side. A track's name is its own over all streams; our track and a peer's of one name belong together. Gives the
+        side, whose `Stream` event waits for one of its name. A name is the same track in every stream, so two cameras
+        have two names; our track and a peer's of one name belong together. Gives the
         tracks' ids, never used again in this process, by their names. A name that there is already keeps its id,
         becomes what is said now and is muted no more, unless that is less than it is.
         """
+        if not isinstance(tracks, Mapping):
+            raise TypeError(f"tracks are a dict of names, not {type(tracks).__name__}")
         specs = (_native.TrackSpec * len(tracks))()
         for spec, (name, source) in zip(specs, tracks.items()):
             spec.stream, spec.name = encode(stream, "stream"), encode(name, "a track's name")
@@ -133,7 +136,7 @@ class MediaCalls:
     def send_frame(self, track: int, data: FrameData, rtp_time: int, *, key: bool = False) -> tuple[int, int]:
         """One encoded frame of a track of ours to every peer that takes it. Never waits: what a path is too slow for is
         dropped. `rtp_time` is when it is to be shown, in units of the codec's clock from anywhere on; it wraps around.
-        `key` if the frame needs none before it. Gives how many peers it reached, and how many were skipped."""
+        `key` if the frame needs none before it: VP9 and AV1 tell it the receivers. Gives how many peers it reached, and how many were skipped."""
         frame, flags = _frame(data), _KEY_FRAME if key else 0
         reached, skipped = ctypes.c_size_t(), ctypes.c_size_t()
         if not isinstance(rtp_time, int):

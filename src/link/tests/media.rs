@@ -278,7 +278,7 @@ fn muting_and_unmuting_is_heard_and_nothing_is_sent_between() {
 }
 
 #[test]
-fn a_track_that_was_warmed_up_is_sent_without_another_negotiation_by_the_offerer() {
+fn a_track_that_was_warmed_up_is_sent_without_another_negotiation() {
     let warm = gives(1, &[("cam", "video", VIDEO, Source::WarmUp(TrackKind::Video))]);
     let real = gives(2, &[("cam", "video", VIDEO, Source::Encoded(Codec::Vp8))]);
     for on_the_way in ON_THE_WAY {
@@ -296,9 +296,12 @@ fn a_track_that_was_warmed_up_is_sent_without_another_negotiation_by_the_offerer
 
         let mut pair = Pair::open_with(nothing(), warm.clone(), on_the_way);
         pair.negotiate(on_the_way);
+        assert_eq!((pair.a.tracks().len(), pair.a.streams()), (1, vec!["cam"]));
         pair.add(None, Some(real.clone()));
-        pair.negotiate(on_the_way);
+        assert_eq!(pair.negotiate(on_the_way), 0);
         assert!(pair.b.link.send_frame(pair.now, VIDEO, Codec::Vp8, 0, &payloads(&[0x10, 2, 3, 4])));
+        let track = pair.a.track("video");
+        pair.run("the frame back", |pair| !pair.a.frames(track).is_empty());
     }
 }
 
