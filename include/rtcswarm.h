@@ -313,12 +313,13 @@
 
 /*
  One RTP packet of a peer's track, as it came, in place of frames (rtcswarm_config_set_receive_rtp): `track`,
- `data` and `length`.
+ `media`, `codec`, `data` and `length`.
  */
 #define RTCSWARM_EVENT_RTP 19
 
 /*
- The peer cannot begin, or go on with, a track of this side's without a key frame: `track`.
+ The peer cannot begin, or go on with, a track of this side's without a key frame: `track`. One key frame answers all of these
+ that came before it was made, of all peers.
  */
 #define RTCSWARM_EVENT_KEY_FRAME_WANTED 20
 
@@ -338,7 +339,8 @@
 #define RTCSWARM_FLAG_KEY_FRAME 4
 
 /*
- Something before the frame is missing: lost on the way, or dropped because it was not taken in time.
+ Something before the frame is missing: lost on the way, or dropped because it was not taken in time. Who comes while a
+ stream runs has a gap first: a decoder can begin with the next key frame, which the library asks for.
  */
 #define RTCSWARM_FLAG_GAP 8
 
@@ -732,7 +734,9 @@ typedef struct rtcswarm_track_stats {
    */
   int64_t round_trip_us;
   /*
-   What the way to the other side is thought to take, in bits a second; negative if that is not known.
+   What the way to the other side is thought to take, in bits a second; negative if that is not known. The engine begins with
+   300,000 and raises it slowly, to 1.4 million in about 20 s of a steady stream: an encoder need not stay below it
+   while nothing is lost.
    */
   int64_t bitrate;
 } rtcswarm_track_stats;
@@ -1250,7 +1254,9 @@ const char *rtcswarm_codec_name(int32_t codec);
  peers hear of them as RTCSWARM_EVENT_TRACK and RTCSWARM_EVENT_STREAM.
 
  A name that there is already keeps its number. It becomes what is said now and is muted no more, unless that
- is less than it is: then nothing changes. RTCSWARM_ERR_INVALID for the other kind, for more than 64 tracks,
+ is less than it is: then nothing changes. A name is the same track in every stream, so two cameras have two
+ names. A track that is only expected holds the peers' RTCSWARM_EVENT_STREAM back until there is one of its name.
+ RTCSWARM_ERR_INVALID for the other kind, for more than 64 tracks,
  and for names that are none.
  */
 int32_t rtcswarm_add_tracks(struct rtcswarm *swarm,
@@ -1260,10 +1266,12 @@ int32_t rtcswarm_add_tracks(struct rtcswarm *swarm,
 
 /*
  Not 0: sends the track to nobody any more; peers hear RTCSWARM_EVENT_TRACK_MUTED, those that come later do
- not get it. 0: to everybody again. Wait for RTCSWARM_EVENT_KEY_FRAME_WANTED then, which says that a peer
+ not get it, or hear that at once. 0: to everybody again. Wait for RTCSWARM_EVENT_KEY_FRAME_WANTED then, which says that a peer
  takes it. RTCSWARM_ERR_NO_TRACK if no track of this side's has the number.
  */
-int32_t rtcswarm_mute(struct rtcswarm *swarm, uint64_t track, int32_t muted);
+int32_t rtcswarm_mute(struct rtcswarm *swarm,
+                      uint64_t track,
+                      int32_t muted);
 
 /*
  From now on the track is sent in this codec (RTCSWARM_CODEC_…), of its kind: another one than before, or the
@@ -1276,14 +1284,16 @@ int32_t rtcswarm_replace_track(struct rtcswarm *swarm,
 /*
  Sends one encoded frame of 1 to 4194304 bytes of a track of this side's to every peer that takes it; the
  codec says what a frame is. `rtp_time` is when it is to be shown, by any clock that begins anywhere and wraps
- around. `flags`: RTCSWARM_FLAG_KEY_FRAME if it needs none before it, else 0. The data is copied. Never waits,
+ around. `flags`: RTCSWARM_FLAG_KEY_FRAME if it needs none before it, else 0. The data is copied, and arrives as it is, but for
+ H.264's start codes and AV1's temporal delimiters. Never waits,
  and has no RTCSWARM_WOULD_BLOCK: what a path is too slow for is dropped. Frames of one track go in the order of
  the calls, so let one thread make them.
 
  RTCSWARM_OK also where nobody took it: `reached` and `skipped`, each NULL or valid, say how many peers did and
  did not, such as those that negotiate still, know no such codec, or all of them while the track is muted.
  RTCSWARM_ERR_NO_TRACK, RTCSWARM_ERR_STATE (not started, or the track has no codec), RTCSWARM_ERR_TOO_LARGE,
- RTCSWARM_ERR_CLOSED, RTCSWARM_ERR_INVALID (not a frame of that codec).
+ RTCSWARM_ERR_CLOSED, RTCSWARM_ERR_INVALID (it cannot be a frame of that codec;
+ what is in it is not looked at).
  */
 int32_t rtcswarm_send_frame(struct rtcswarm *swarm,
                             uint64_t track,

@@ -308,5 +308,6 @@ def test_events_are_shown_briefly():
     shown = repr(Frame(0.0, 7, "ada", 8, Codec.VP8, bytes(5000), 90, True, False))
     assert shown.startswith("Frame(peer=7, user_id='ada', track=8, codec=<Codec.VP8: 2>, data=b'") and len(shown) < 300
     assert shown.endswith("… of 5000, rtp_time=90, key=True, gap=False)")
-    assert repr(Rtp(0.0, 7, "ada", 8, b"x")) == "Rtp(peer=7, user_id='ada', track=8, data=b'x')"
+    shown = "Rtp(peer=7, user_id='ada', track=8, codec=<Codec.VP8: 2>, data=b'x')"
+    assert repr(Rtp(0.0, 7, "ada", 8, Codec.VP8, b"x")) == shown
     assert TrackEnded(0.0, 7, "ada", 8).track == 8 and PeerOpen(0.0, 7, "ada", "id", True).native
