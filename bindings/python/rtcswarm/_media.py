@@ -136,8 +136,8 @@ class MediaCalls:
     def send_frame(self, track: int, data: FrameData, rtp_time: int, *, key: bool = False) -> tuple[int, int]:
         """One encoded frame of a track of ours to every peer that takes it. Never waits: what a path is too slow for is
         dropped. `rtp_time` is when it is to be shown, in units of the codec's clock from anywhere on; it wraps around.
-        `key` if the frame needs none before it: VP9 and AV1 tell it the receivers. Gives how many peers it reached, and how
-        many were skipped."""
+        `key` if the frame needs none before it: VP9 and AV1 tell it the receivers. Gives how many peers it reached, and
+        how many were skipped."""
         frame, flags = _frame(data), _KEY_FRAME if key else 0
         reached, skipped = ctypes.c_size_t(), ctypes.c_size_t()
         if not isinstance(rtp_time, int):
