@@ -82,6 +82,7 @@ fuzz:
 		$(CARGO) +nightly fuzz run $$target -- -max_total_time=$(SECONDS) || exit 1; done
 
 include scripts/install.mk
+include scripts/python.mk
 
 clean:
 	$(CARGO) clean

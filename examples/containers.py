@@ -49,9 +49,10 @@ class IvfReader:
         if len(header) != _IVF.size or header[:4] != b"DKIF":
             raise Broken("is no IVF file")
         _, _, self.first, fourcc, _, _, self.rate, self.scale, _, _ = _IVF.unpack(header)
-        self.codec = _FOURCC.get(fourcc)
-        if self.codec is None:
+        codec = _FOURCC.get(fourcc)
+        if codec is None:
             raise Broken("has no VP8, VP9, AV1 or H.264")
+        self.codec = codec
         # A clock that is slower than a frame a minute, or faster than a nanosecond, is none.
         if not (self.rate and self.scale and 1 / 60 <= self.rate / self.scale <= 1e9) or self.first < _IVF.size:
             raise Broken("has a header that is none")
@@ -129,7 +130,7 @@ class IvfWriter:
 
 
 def _checksum_table() -> list[int]:
-    table = []
+    table: list[int] = []
     for byte in range(256):
         value = byte << 24
         for _ in range(8):
@@ -192,7 +193,8 @@ class OggReader:
                 self.skips = True  # The rest of a packet whose beginning is not there.
             if not flags & _CONTINUED:
                 self.packet = b""
-            parts, at = [], 0
+            parts: list[bytes] = []
+            at = 0
             for length in lacing:
                 parts.append(body[at : at + length])
                 at += length

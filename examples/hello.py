@@ -1,10 +1,10 @@
 import asyncio
 import os
 
-from rtcswarm import PeerOpen, Swarm, Text
+from rtcswarm import PeerOpen, SignalingState, State, Swarm, Text
 
 
-async def main():
+async def main() -> None:
     url, token, user = (os.environ[f"RTCSWARM_{name}"] for name in ("URL", "TOKEN", "USER"))
     greetings = 0
     async with Swarm("lobby", user, signaling=url, token=token) as swarm:
@@ -15,6 +15,10 @@ async def main():
                 print(event.user_id, "says", event.text)
                 greetings += 1
                 if greetings == 3:
+                    break
+            elif isinstance(event, SignalingState) and event.state is not State.CONNECTED:
+                print(event.message)  # no server, or a token that it refuses
+                if event.state is State.REFUSED:
                     break
 
 

@@ -20,6 +20,7 @@ import signal
 import time
 from typing import Optional, Union
 from urllib.parse import parse_qs
+from weakref import WeakKeyDictionary
 
 from rtcswarm import Hub, HubClose, HubLimits, HubSend
 from websockets.asyncio.server import ServerConnection, serve
@@ -55,6 +56,8 @@ class Carrier:
     def __init__(self, secret: bytes):
         self.secret = secret
         self.hub = Hub(HubLimits(members_per_room=50))
+        #: Who was let in, from the check of the token on.
+        self.users: WeakKeyDictionary[ServerConnection, str] = WeakKeyDictionary()
         self.sockets: dict[int, ServerConnection] = {}
         self.outboxes: dict[int, asyncio.Queue[Union[HubSend, HubClose]]] = {}
 
@@ -62,14 +65,15 @@ class Carrier:
         """Before the upgrade: who is not let in gets a 401."""
         bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
         query = parse_qs(request.path.partition("?")[2]).get("token", [""])[0]
-        socket.user_id = authenticate(self.secret, bearer or query)
-        if socket.user_id is None:
+        user = authenticate(self.secret, bearer or query)
+        if user is None:
             return socket.respond(http.HTTPStatus.UNAUTHORIZED, "a valid token is needed\n")
+        self.users[socket] = user
         return None
 
     async def serve(self, socket: ServerConnection) -> None:
         """One client, from its upgrade to its end."""
-        session = self.hub.connect(socket.user_id)
+        session = self.hub.connect(self.users[socket])
         self.sockets[session], self.outboxes[session] = socket, asyncio.Queue(OUTBOX)
         sending = asyncio.create_task(self.send(socket, self.outboxes[session]))
         try:
@@ -122,7 +126,7 @@ async def run(host: str, port: int, secret: bytes) -> None:
         asyncio.get_running_loop().add_signal_handler(number, ticking.cancel)
     # Pings every 20 s, and messages of 64 KiB at most.
     async with serve(carrier.serve, host, port, process_request=carrier.knock, max_size=65536) as server:
-        address = server.sockets[0].getsockname()
+        address = next(iter(server.sockets)).getsockname()
         print(f"listening on ws://{address[0]}:{address[1]}/", flush=True)
         with contextlib.suppress(asyncio.CancelledError):
             await ticking

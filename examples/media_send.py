@@ -16,7 +16,7 @@ import sys
 import time
 from typing import Optional, Union
 
-from containers import OPUS_RATE, Broken, IvfReader, OggReader
+from containers import OPUS_RATE, Broken, IvfReader, OggReader, VideoFrame
 from frames import opus_samples
 from rtcswarm import (
     Closed,
@@ -52,7 +52,7 @@ class Video:
         #: Of the beginning of the file, in all; of the frame in it; and from the one before it. A file with one frame
         #: has no such step: a thirtieth of a second.
         self.base, self.in_file, self.step = 0, 0, 3000
-        self.key_frame = None
+        self.key_frame: Optional[VideoFrame] = None
 
     def read(self) -> Optional[tuple[bytes, int, bool]]:
         """The next frame, its time and whether it needs none before it."""
@@ -98,6 +98,9 @@ class Sound:
             return None
         due, self.time = self.time, self.time + opus_samples(packet)
         return packet, due, True
+
+    def begin_again(self) -> None:
+        """There is no need to."""
 
 
 class Sender:
@@ -160,8 +163,11 @@ class Sender:
             await asyncio.gather(*map(self.play, self.sources))
             await asyncio.sleep(LINGER)
 
+        async def interruption() -> None:
+            await interrupted.wait()
+
         listening, playing = asyncio.create_task(self.listen()), asyncio.create_task(play_all())
-        tasks = {listening, playing, asyncio.create_task(interrupted.wait())}
+        tasks = {listening, playing, asyncio.create_task(interruption())}
         done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         self.swarm.close()
         await asyncio.gather(*done, listening, playing)

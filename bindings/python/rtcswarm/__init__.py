@@ -32,6 +32,7 @@ from ._events import (
     Frame,
     KeyFrameWanted,
     PeerClosed,
+    PeerEvent,
     PeerFailed,
     PeerOpen,
     PeerState,
@@ -48,7 +49,7 @@ from ._events import (
     TrackMuted,
     Writable,
 )
-from ._hub import Hub, HubClose, HubLimits, HubSend, HubStats
+from ._hub import Hub, HubClose, HubLimits, HubOutput, HubSend, HubStats
 from ._media import Codec, Kind, Source, TrackStats
 from ._native import library_version
 from ._swarm import FAST, IceServer, PeerStats, Swarm, SwarmStats
@@ -70,6 +71,7 @@ __all__ = [
     "Hub",
     "HubClose",
     "HubLimits",
+    "HubOutput",
     "HubSend",
     "HubStats",
     "IceServer",
@@ -84,6 +86,7 @@ __all__ = [
     "NoTrack",
     "OsFailure",
     "PeerClosed",
+    "PeerEvent",
     "PeerFailed",
     "PeerOpen",
     "PeerState",

@@ -6,7 +6,7 @@ from __future__ import annotations
 class RtcSwarmError(Exception):
     """A call did nothing. `status` is the C API's number."""
 
-    status = 0
+    status: int = 0
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
@@ -17,91 +17,91 @@ class RtcSwarmError(Exception):
 class WouldBlock(RtcSwarmError):
     """The send buffer is full; a `Writable` event follows."""
 
-    status = -1
+    status: int = -1
 
 
 class InvalidArgument(RtcSwarmError, ValueError):
     """An argument or a configuration that cannot be used."""
 
-    status = -10
+    status: int = -10
 
 
 class InvalidState(RtcSwarmError):
     """Not now: before the start, or the wrong kind of signaling."""
 
-    status = -11
+    status: int = -11
 
 
 class Closed(RtcSwarmError):
     """The swarm is closed or closing."""
 
-    status = -12
+    status: int = -12
 
 
 class NoPeer(RtcSwarmError, LookupError):
     """No open peer has this id (any more)."""
 
-    status = -13
+    status: int = -13
 
 
 class NoChannel(RtcSwarmError, LookupError):
     """The peer has no open channel of this number."""
 
-    status = -14
+    status: int = -14
 
 
 class TooLarge(RtcSwarmError, ValueError):
     """The message is larger than this side sends or the other side takes."""
 
-    status = -15
+    status: int = -15
 
 
 class Reserved(RtcSwarmError, ValueError):
     """Text that begins with `@fast` belongs to the protocol."""
 
-    status = -16
+    status: int = -16
 
 
 class Malformed(RtcSwarmError, ValueError):
     """A signaling message that cannot be read."""
 
-    status = -17
+    status: int = -17
 
 
 class Unsupported(RtcSwarmError):
     """The other side, or this system, cannot do this."""
 
-    status = -18
+    status: int = -18
 
 
 class Busy(RtcSwarmError):
     """Events are taken in another way already."""
 
-    status = -19
+    status: int = -19
 
 
 class OsFailure(RtcSwarmError):
     """The operating system refused something."""
 
-    status = -20
+    status: int = -20
 
 
 class Forked(RtcSwarmError):
     """The swarm belongs to the process that made it, not to a fork of it."""
 
-    status = -21
+    status: int = -21
 
 
 class InternalError(RtcSwarmError):
     """A bug in the library was caught; the swarm is closed."""
 
-    status = -22
+    status: int = -22
 
 
 class NoTrack(RtcSwarmError, LookupError):
     """No track of ours, or of that peer's, has this id (any more)."""
 
-    status = -24
+    status: int = -24
 
 
 _BY_STATUS: dict[int, type[RtcSwarmError]] = {

@@ -196,7 +196,7 @@ def _track(track: int) -> int:
     return number(track, "track", 2**64)
 
 
-def _frame(data: object) -> bytes:
+def _frame(data: FrameData) -> bytes:
     if isinstance(data, bytes):
         return data
     if isinstance(data, (bytearray, memoryview)):

@@ -20,7 +20,7 @@ from ctypes import (
     c_void_p,
 )
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 from ._errors import RtcSwarmError, error_for
 
@@ -29,6 +29,9 @@ WOULD_BLOCK = -1
 TIMEOUT = -2
 WOKEN = -3
 ERR_CLOSED = -12
+
+#: A message: text, or bytes.
+Data = Union[str, bytes, bytearray, memoryview]
 
 #: The version of the C API that this package is written for.
 VERSION = (0, 1)
@@ -253,24 +256,33 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
 class Library:
     """The functions of the C API, without their prefix."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, origin: str) -> None:
+        named = f"{path} ({origin})"
         try:
             # CDLL lets other threads of Python run during a call.
             native = CDLL(path)
         except OSError as error:
-            raise ImportError(f"the rtcswarm library is not there: {error}") from error
+            raise ImportError(f"the rtcswarm library {named} cannot be loaded: {error}") from error
+        try:
+            version = native.rtcswarm_version
+        except AttributeError as error:
+            raise ImportError(f"{named} is no rtcswarm library: {error}") from error
+        # First of all: another version may have other functions.
+        version.restype, version.argtypes = c_uint32, []
+        packed = int(version())
+        found = (packed >> 16, (packed >> 8) & 0xFF)
+        if found != VERSION:
+            raise ImportError(
+                f"{named} is of version {found[0]}.{found[1]}, and this package needs {VERSION[0]}.{VERSION[1]}"
+            )
         for name, (result, arguments) in _FUNCTIONS.items():
             try:
                 function = getattr(native, f"rtcswarm_{name}")
             except AttributeError as error:
-                raise ImportError(f"{path} is no rtcswarm library of this version: {error}") from error
+                raise ImportError(f"{named} lacks a function of its version: {error}") from error
             function.restype = result
             function.argtypes = arguments
             setattr(self, name, function)
-        packed = self.version()
-        found = (packed >> 16, (packed >> 8) & 0xFF)
-        if found != VERSION:
-            raise ImportError(f"{path} is rtcswarm {found[0]}.{found[1]}, this package needs {VERSION}")
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(name)
@@ -287,20 +299,21 @@ class Library:
         return error_for(status, message.decode("utf-8", "replace"))
 
 
-def _find() -> str:
+def _find() -> tuple[str, str]:
+    """Where the library is, and who says so."""
     override = os.environ.get("RTCSWARM_LIBRARY")
     if override:
-        return override
+        return override, "named by RTCSWARM_LIBRARY"
     name = {"darwin": "librtcswarm.dylib", "win32": "rtcswarm.dll"}.get(sys.platform, "librtcswarm.so")
     beside = Path(__file__).with_name(name)
     if beside.exists():
-        return str(beside)
+        return str(beside), "of this package"
     from ctypes.util import find_library
 
-    return find_library("rtcswarm") or name
+    return find_library("rtcswarm") or name, "of this system; RTCSWARM_LIBRARY names another"
 
 
-lib = Library(_find())
+lib = Library(*_find())
 
 
 def library_version() -> str:
@@ -332,7 +345,7 @@ def encode(text: str, what: str) -> bytes:
     return encoded
 
 
-def payload(data: object) -> tuple[bytes, bool]:
+def payload(data: Data) -> tuple[bytes, bool]:
     """The bytes of a message, and whether it is text."""
     if isinstance(data, str):
         return data.encode(), True

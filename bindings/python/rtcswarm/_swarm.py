@@ -13,19 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Union
 
 from . import _native
 from ._errors import Closed, Unsupported, WouldBlock
 from ._events import ChannelClosed, Event, PeerClosed, SwarmClosed, Writable, event_from
 from ._handle import Handle, finalize
 from ._media import MediaCalls
-from ._native import encode, lib, number, payload, utf8
+from ._native import Data, encode, lib, number, payload, utf8
 
 #: The channel that every peer has.
 FAST = 0
-
-Data = Union[str, bytes, bytearray, memoryview]
 
 _TIMEOUTS = ("answer", "connect", "close", "ice_keepalive", "ice_disconnected", "ice_failed")
 _POLICIES = {"all": 0, "relay": 1}
@@ -477,7 +474,7 @@ class Swarm(MediaCalls):
                 lib.check(lib.peers(swarm, ids, capacity, ctypes.byref(count)))
                 if count.value <= capacity:
                     break
-            found = {}
+            found: dict[int, str] = {}
             buffer = ctypes.create_string_buffer(1024)
             for peer in ids[: count.value]:
                 # One that closed a moment ago is no open peer.
