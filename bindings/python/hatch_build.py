@@ -49,8 +49,8 @@ class SharedLibrary(BuildHookInterface):  # type: ignore[type-arg]
             subprocess.run(["strip", "--strip-unneeded", str(stripped)], check=True)
         build_data["force_include"][str(stripped)] = f"rtcswarm/{LIBRARY}"
         build_data["pure_python"] = False
-        # Not bound to a version of Python: the library is reached by ctypes. No index takes a wheel for plain `linux`: it is
-        # for this machine, until auditwheel has found for which others (`make wheel`).
+        # Not bound to a version of Python: the library is reached by ctypes. No index takes a wheel for plain `linux`,
+        # which is for this machine, until auditwheel has found for which others (`make wheel`).
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["tag"] = f"py3-none-{platform}"
 
