@@ -17,7 +17,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 LIBRARY = {"darwin": "librtcswarm.dylib", "win32": "rtcswarm.dll"}.get(sys.platform, "librtcswarm.so")
 
 #: What cargo needs, and whoever uses the library from C. In an sdist it lies in the folder `rust`.
-SOURCES = ("Cargo.toml", "Cargo.lock", "build.rs", "src", "include")
+SOURCES = ("Cargo.toml", "Cargo.lock", "build.rs", "src", "include", "bindings/c")
 
 
 class SharedLibrary(BuildHookInterface):  # type: ignore[type-arg]
@@ -33,7 +33,7 @@ class SharedLibrary(BuildHookInterface):  # type: ignore[type-arg]
     def add_sources(self, root: Path, build_data: dict[str, Any]) -> None:
         packed = root / "rust"  # This is an sdist itself.
         source = packed if packed.exists() else root.parent.parent
-        for name in SOURCES:
+        for name in filter(lambda name: (source / name).exists(), SOURCES):
             build_data["force_include"][str(source / name)] = f"rust/{name}"
 
     def add_library(self, root: Path, build_data: dict[str, Any]) -> None:
@@ -55,13 +55,19 @@ class SharedLibrary(BuildHookInterface):  # type: ignore[type-arg]
         build_data["tag"] = f"py3-none-{platform}"
 
 
+def linking(source: Path) -> Path:
+    """The manifest of the crate that is the shared library."""
+    own = source / "bindings" / "c" / "Cargo.toml"
+    return own if own.exists() else source / "Cargo.toml"
+
+
 def built(root: Path) -> Path:
     """The library, by cargo."""
     packed = root / "rust" / "Cargo.toml"
     if packed.exists():
         # This one only, and without the server: there is nobody else to build for.
         command = ["rustc", "--lib", "--crate-type", "cdylib", "--no-default-features"]
-        manifest = packed
+        manifest = linking(root / "rust")
     else:
         # As `make build` does it, so that it is not built twice.
         command, manifest = ["build", "--lib"], root.parent.parent / "Cargo.toml"
