@@ -34,9 +34,10 @@ def build(folder: Path, code: dict[str, str]) -> dict[str, list[str]]:
     for language, compiler in compilers.items():
         out = ["-o", str(folder / language)]
         subprocess.run([*compiler, *warnings, str(folder / LANGUAGES[language]), *out, *link], check=True)
-    # Cargo builds what is in examples/; the README shows the same.
-    if (ROOT / "examples" / LANGUAGES["rust"]).read_text() != code["rust"]:
-        raise SystemExit("readme: examples/hello.rs is not what the README shows")
+    # Cargo builds what is in examples/, and the guides show it; the README shows the same.
+    for language in ("rust", "python"):
+        if (ROOT / "examples" / LANGUAGES[language]).read_text() != code[language]:
+            raise SystemExit(f"readme: examples/{LANGUAGES[language]} is not what the README shows")
     subprocess.run(["cargo", "build", "--quiet", "--example", "hello"], check=True, cwd=ROOT)
     return {
         "c": [str(folder / "c")],

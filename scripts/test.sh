@@ -13,7 +13,7 @@ make --no-print-directory build
 cargo test --quiet
 step "C and C++: compile matrix, contract, valgrind, installed by pkg-config and CMake"
 tests/c/run.sh
-step "Python: types, the package, its wheel"
+step "Python: types, the package, its wheel and sdist, the examples, the guide"
 (cd bindings/python && "../../$venv/bin/mypy")
 PYTHONPATH=bindings/python "$venv/bin/python" -m pytest -q bindings/python/tests
 step "Browser: the JS original in Chromium and in Node, in one room with native peers"
@@ -21,6 +21,10 @@ tests/browser/run.sh
 step "README: its examples as they stand there"
 make --no-print-directory examples >/dev/null
 "$venv/bin/python" scripts/readme_test.py
+step "Chat: one in each language, in one room"
+"$venv/bin/python" scripts/chat_test.py
+step "Guides: what they show is what is run"
+"$venv/bin/python" scripts/docs_test.py
 step "Demo: with HOLD=1 it stays, and is joined by the command that it prints"
 "$venv/bin/python" scripts/hold_test.py
 step "Page: the mesh in a real Chromium, with native members"
