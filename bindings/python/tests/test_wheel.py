@@ -206,3 +206,26 @@ def test_what_cannot_be_built_says_so(sdist: Path, tmp_path: Path):
         ran = subprocess.run(build, env={**os.environ, **variables}, capture_output=True, text=True, timeout=120)
         assert ran.returncode != 0 and complaint in ran.stdout + ran.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", ["the repository", "an sdist"])
+def test_without_a_library_cargo_builds_it(place: str, unpacked: Path, tmp_path: Path):
+    # A cargo that takes no minutes: it says that it has built the library that there is.
+    library = Path(os.environ["RTCSWARM_LIBRARY"]).resolve()
+    artifact = {"reason": "compiler-artifact", "target": {"name": "rtcswarm"}, "filenames": [str(library)]}
+    cargo, asked = tmp_path / "cargo", tmp_path / "asked"
+    cargo.write_text(f"#!/bin/sh\necho \"$@\" >'{asked}'\necho '{json.dumps(artifact)}'\n")
+    cargo.chmod(0o755)
+    package, source = (PACKAGE, ROOT) if place == "the repository" else (unpacked.parent, unpacked)
+    build = (sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", tmp_path / "dist", package)
+    run(*build, RTCSWARM_LIBRARY="", CARGO=str(cargo))
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert f"rtcswarm/{library.name}" in archive.namelist()
+    # Not for an index: whom it is for, nobody has found out.
+    assert not sys.platform.startswith("linux") or platforms(wheel) == [f"linux_{os.uname().machine}"]
+    words = asked.read_text().split()
+    manifest = Path(words[words.index("--manifest-path") + 1])
+    assert manifest.exists() and manifest.is_relative_to(source)
+    assert {"--release", "--locked", "--lib"} <= set(words)
+    assert words[0] == ("build" if place == "the repository" else "rustc")
