@@ -142,6 +142,7 @@ def test_a_stuck_client_holds_up_nobody_and_order_is_kept(monkeypatch: pytest.Mo
     async def scene() -> None:
         carrier = hub_server.Carrier(SECRET.encode())
         ada, bo = StuckOrNot("ada", stuck=True), StuckOrNot("bo")
+        carrier.users.update({socket: socket.user_id for socket in (ada, bo)})
         tasks = [asyncio.create_task(carrier.serve(socket)) for socket in (ada, bo)]
         ada.type(type="init", userId="ada", roomId="room")
         ada.type(type="offer", id="1", sdp="x")
