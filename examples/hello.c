@@ -6,9 +6,9 @@ int main(void) {
     rtcswarm_config *config = rtcswarm_config_new();
     rtcswarm_config_set_room(config, "lobby");
     rtcswarm_config_set_user_id(config, getenv("RTCSWARM_USER"));
-    rtcswarm_config_set_signaling(config, getenv("RTCSWARM_URL"), getenv("RTCSWARM_TOKEN"));
     rtcswarm *swarm;
-    if (rtcswarm_new(config, &swarm) != RTCSWARM_OK || rtcswarm_start(swarm) != RTCSWARM_OK) {
+    if (rtcswarm_config_set_signaling(config, getenv("RTCSWARM_URL"), getenv("RTCSWARM_TOKEN")) != RTCSWARM_OK ||
+        rtcswarm_new(config, &swarm) != RTCSWARM_OK || rtcswarm_start(swarm) != RTCSWARM_OK) {
         fprintf(stderr, "%s\n", rtcswarm_last_error_message());
         return 1;
     }
@@ -21,9 +21,12 @@ int main(void) {
         } else if (event->kind == RTCSWARM_EVENT_TEXT) {
             printf("%s says %.*s\n", event->user_id, (int)event->length, (const char *)event->data);
             greetings++;
+        } else if (event->kind == RTCSWARM_EVENT_SIGNALING_STATE && event->state != RTCSWARM_STATE_CONNECTED) {
+            fprintf(stderr, "%s\n", event->message); /* no server, or a token that it refuses */
         }
         rtcswarm_event_free(event);
     }
     rtcswarm_free(swarm);
+    if (greetings < 3) fprintf(stderr, "nobody came\n");
     return greetings == 3 ? 0 : 1;
 }

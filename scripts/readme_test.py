@@ -28,16 +28,15 @@ def build(folder: Path, code: dict[str, str]) -> dict[str, list[str]]:
     """Compiles what has to be; gives the command of each."""
     for language, name in LANGUAGES.items():
         (folder / name).write_text(code[language])
+        # What is compiled below is what is in examples/, too.
+        if (ROOT / "examples" / name).read_text() != code[language]:
+            raise SystemExit(f"readme: examples/{name} is not what the README shows")
     warnings = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{ROOT}/include", f"-I{ROOT}/bindings/c"]
     link = [f"-L{RELEASE}", "-lrtcswarm", f"-Wl,-rpath,{RELEASE}"]
     compilers = {"c": [os.environ.get("CC", "cc"), "-std=c99"], "cpp": [os.environ.get("CXX", "c++"), "-std=c++17"]}
     for language, compiler in compilers.items():
         out = ["-o", str(folder / language)]
         subprocess.run([*compiler, *warnings, str(folder / LANGUAGES[language]), *out, *link], check=True)
-    # Cargo builds what is in examples/, and the guides show it; the README shows the same.
-    for language in ("rust", "python"):
-        if (ROOT / "examples" / LANGUAGES[language]).read_text() != code[language]:
-            raise SystemExit(f"readme: examples/{LANGUAGES[language]} is not what the README shows")
     subprocess.run(["cargo", "build", "--quiet", "--example", "hello"], check=True, cwd=ROOT)
     return {
         "c": [str(folder / "c")],
