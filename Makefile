@@ -10,11 +10,9 @@ RELEASE := target/release
 VENV ?= $(BUILD)/venv
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 
-UNAME := $(shell uname -s)
-SHARED := librtcswarm.$(if $(filter Darwin,$(UNAME)),dylib,so)
 LINK := -L$(RELEASE) -lrtcswarm -Wl,-rpath,$(CURDIR)/$(RELEASE)
 
-.PHONY: build examples demo page test lint bench header fuzz clean
+.PHONY: build examples demo page test lint bench header deb docs fuzz clean
 .DEFAULT_GOAL := build
 
 # $(call need,command,what to do about it)
@@ -24,7 +22,8 @@ need = command -v $(1) >/dev/null || { echo "make: $(1) is missing: $(2)" >&2; e
 build:
 	@$(call need,$(CARGO),install Rust 1.85 or newer)
 	$(CARGO) build --release
-	@ln -sf $(SHARED) $(RELEASE)/$(SHARED).0.1
+	@$(MAKE) --no-print-directory --silent $(RELEASE)/$(RTCSWARM_REAL)
+	@ln -sf $(RTCSWARM_REAL) $(RELEASE)/$(RTCSWARM_SONAME)
 
 examples: build
 	@$(call need,$(CC),install a C compiler)
@@ -83,6 +82,17 @@ fuzz:
 
 include scripts/install.mk
 include scripts/python.mk
+
+# The references: C by doxygen, of the header, and Rust. A warning is a failure, so is what is public and says nothing.
+docs:
+	@$(call need,doxygen,it makes pages of include/rtcswarm.h)
+	@mkdir -p $(BUILD)/docs
+	doxygen docs/Doxyfile
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
+
+# Debian packages of the library, its headers and the server, into build/deb.
+deb: build
+	@RELEASE=$(RELEASE) BUILD=$(BUILD) packaging/make-deb.sh
 
 clean:
 	$(CARGO) clean

@@ -69,12 +69,18 @@
 #include <stdint.h>
 
 /*
- The version of this header: major, minor, patch.
+ The version of this header: its first number.
  */
 #define RTCSWARM_VERSION_MAJOR 0
 
+/*
+ The second number of this header's version.
+ */
 #define RTCSWARM_VERSION_MINOR 1
 
+/*
+ The third number of this header's version.
+ */
 #define RTCSWARM_VERSION_PATCH 0
 
 /*
@@ -349,6 +355,9 @@
  */
 #define RTCSWARM_FLAG_MUTED 16
 
+/*
+ There is a connection.
+ */
 #define RTCSWARM_STATE_CONNECTED 1
 
 /*
@@ -356,8 +365,14 @@
  */
 #define RTCSWARM_STATE_DISCONNECTED 2
 
+/*
+ There is none, and the library tries again.
+ */
 #define RTCSWARM_STATE_RECONNECTING 3
 
+/*
+ The server will not have this member; rtcswarm_set_token tries again.
+ */
 #define RTCSWARM_STATE_REFUSED 4
 
 /*
@@ -426,10 +441,13 @@
 #define RTCSWARM_ADDRESS_BYTES 64
 
 /*
- A track's kind, which it keeps.
+ A track's kind, which it keeps: sound.
  */
 #define RTCSWARM_MEDIA_AUDIO 1
 
+/*
+ A track's kind, which it keeps: pictures.
+ */
 #define RTCSWARM_MEDIA_VIDEO 2
 
 /*
@@ -470,14 +488,29 @@
  */
 #define RTCSWARM_HUB_CLOSE 2
 
+/*
+ Something failed that should not.
+ */
 #define RTCSWARM_LOG_ERROR 1
 
+/*
+ Something is wrong that may be outside of the library.
+ */
 #define RTCSWARM_LOG_WARN 2
 
+/*
+ What happens seldom and is as it should be.
+ */
 #define RTCSWARM_LOG_INFO 3
 
+/*
+ What helps to find a fault.
+ */
 #define RTCSWARM_LOG_DEBUG 4
 
+/*
+ Everything.
+ */
 #define RTCSWARM_LOG_TRACE 5
 
 /*
@@ -580,6 +613,9 @@ typedef struct rtcswarm_event {
    The numbers of a stream's tracks.
    */
   const uint64_t *tracks;
+  /*
+   How many `tracks` there are.
+   */
   size_t track_count;
 } rtcswarm_event;
 
@@ -601,17 +637,29 @@ typedef void (*rtcswarm_finalizer)(void *user_data);
  written is as much of it as both sides know. New fields come last.
  */
 typedef struct rtcswarm_peer_stats {
+  /*
+   sizeof(rtcswarm_peer_stats).
+   */
   size_t struct_size;
   /*
    The last measured round trip in microseconds; negative if there is none yet.
    */
   int64_t round_trip_us;
   /*
-   Payload of messages in bytes, all channels.
+   Payload of the messages that were sent, in bytes, all channels.
    */
   uint64_t bytes_sent;
+  /*
+   Payload of the messages that came, in bytes, all channels.
+   */
   uint64_t bytes_received;
+  /*
+   All channels.
+   */
   uint64_t messages_sent;
+  /*
+   All channels.
+   */
   uint64_t messages_received;
   /*
    Bytes accepted and not acknowledged yet, all channels.
@@ -626,14 +674,20 @@ typedef struct rtcswarm_peer_stats {
    */
   int32_t native;
   /*
-   NUL-terminated; empty if not known.
+   This side's address and port, NUL-terminated; empty if not known.
    */
   char local_address[RTCSWARM_ADDRESS_BYTES];
+  /*
+   The other side's address and port, NUL-terminated; empty if not known.
+   */
   char remote_address[RTCSWARM_ADDRESS_BYTES];
   /*
    "host", "srflx", "prflx" or "relay" (RFC 8445, 5.1.1); empty if not known.
    */
   char local_candidate_type[8];
+  /*
+   The same of the other side.
+   */
   char remote_candidate_type[8];
   /*
    Datagrams of media that were more than the way takes, and were not sent.
@@ -645,6 +699,9 @@ typedef struct rtcswarm_peer_stats {
  Figures of a swarm. Set `struct_size` to sizeof(rtcswarm_stats) before the call. New fields come last.
  */
 typedef struct rtcswarm_stats {
+  /*
+   sizeof(rtcswarm_stats).
+   */
   size_t struct_size;
   /*
    Open peers.
@@ -658,16 +715,25 @@ typedef struct rtcswarm_stats {
    Events that wait to be taken.
    */
   uint64_t queued_events;
+  /*
+   Over all of its sockets.
+   */
   uint64_t datagrams_sent;
+  /*
+   Over all of its sockets.
+   */
   uint64_t datagrams_received;
   /*
    Datagrams that belonged to no link.
    */
   uint64_t datagrams_unrouted;
   /*
-   What the kernel gave, in bytes; small ones cost throughput.
+   What the kernel gave to receive into, in bytes; a small one costs throughput.
    */
   uint64_t socket_receive_buffer;
+  /*
+   What the kernel gave to send from, in bytes; a small one costs throughput.
+   */
   uint64_t socket_send_buffer;
 } rtcswarm_stats;
 
@@ -679,13 +745,22 @@ typedef struct rtcswarm_stats {
  With neither it is expected from the other side.
  */
 typedef struct rtcswarm_track_spec {
+  /*
+   The name of its stream.
+   */
   const char *stream;
   /*
    Of its own over all streams of the swarm: the other side's track of the same name comes over the same
    transceiver.
    */
   const char *name;
+  /*
+   RTCSWARM_MEDIA_…, or 0
+   */
   int32_t media;
+  /*
+   RTCSWARM_CODEC_…, or 0
+   */
   int32_t codec;
 } rtcswarm_track_spec;
 
@@ -695,6 +770,9 @@ typedef struct rtcswarm_track_spec {
  that is said. New fields come last.
  */
 typedef struct rtcswarm_track_stats {
+  /*
+   sizeof(rtcswarm_track_stats).
+   */
   size_t struct_size;
   /*
    Sent or received, repeated ones among the received too.
@@ -704,6 +782,9 @@ typedef struct rtcswarm_track_stats {
    Of their payload.
    */
   uint64_t bytes;
+  /*
+   Frames that were sent, or that were put together.
+   */
   uint64_t frames;
   /*
    Packets that did not arrive: here, or as the other side last reported (RFC 3550, 6.4.1).
@@ -758,8 +839,17 @@ typedef struct rtcswarm_hub_limits {
    Of one client, sustained; twice that in a burst, and 16 more for each member that it is paired with by a join.
    */
   uint32_t messages_per_second;
+  /*
+   Members of one room.
+   */
   uint32_t members_per_room;
+  /*
+   Rooms at once.
+   */
   uint32_t rooms;
+  /*
+   Spare offers kept for one member.
+   */
   uint32_t spares_per_member;
   /*
    How long a member whose transport was lost may take to come back before the others are told that it
@@ -780,12 +870,21 @@ typedef struct rtcswarm_hub_output {
    RTCSWARM_HUB_SEND or RTCSWARM_HUB_CLOSE
    */
   int32_t kind;
+  /*
+   Of RTCSWARM_HUB_CLOSE, else 0.
+   */
   int32_t close_code;
+  /*
+   Whose transport it is for.
+   */
   uint64_t session;
   /*
    NUL-terminated UTF-8 of `length` bytes; good as long as the output is.
    */
   const char *text;
+  /*
+   In bytes.
+   */
   size_t length;
 } rtcswarm_hub_output;
 
@@ -793,11 +892,29 @@ typedef struct rtcswarm_hub_output {
  Figures of a hub. Set `struct_size` to sizeof(rtcswarm_hub_stats) before the call. New fields come last.
  */
 typedef struct rtcswarm_hub_stats {
+  /*
+   sizeof(rtcswarm_hub_stats).
+   */
   size_t struct_size;
+  /*
+   Clients whose transports are open.
+   */
   uint64_t sessions;
+  /*
+   Rooms with a member.
+   */
   uint64_t rooms;
+  /*
+   Members of all rooms.
+   */
   uint64_t members;
+  /*
+   Spare offers that are kept.
+   */
   uint64_t spares;
+  /*
+   Connections between two members, as far as the hub knows of them.
+   */
   uint64_t links;
 } rtcswarm_hub_stats;
 

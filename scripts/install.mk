@@ -30,12 +30,14 @@ RTCSWARM_REAL := librtcswarm.$(RTCSWARM_VERSION).dylib
 RTCSWARM_SONAME := librtcswarm.$(RTCSWARM_INTERFACE).dylib
 RTCSWARM_PRIVATE_LIBS ?= -framework Security -framework CoreFoundation -liconv -lm
 RTCSWARM_STRIP_FLAGS := -S
+RTCSWARM_STATIC_STRIP_FLAGS := -S
 else
 RTCSWARM_BUILT := librtcswarm.so
 RTCSWARM_REAL := librtcswarm.so.$(RTCSWARM_VERSION)
 RTCSWARM_SONAME := librtcswarm.so.$(RTCSWARM_INTERFACE)
 RTCSWARM_PRIVATE_LIBS ?= -lutil -lrt -lpthread -lm -ldl
-RTCSWARM_STRIP_FLAGS := --strip-debug
+RTCSWARM_STRIP_FLAGS := --strip-unneeded
+RTCSWARM_STATIC_STRIP_FLAGS := --strip-debug
 endif
 
 RTCSWARM_PKGCONFIG := $(LIBDIR)/pkgconfig
@@ -53,21 +55,35 @@ RTCSWARM_FILL = sed \
 	-e 's|@INCLUDEDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDEDIR))|g' \
 	-e 's|@CMAKE_INCLUDEDIR@|$(RTCSWARM_CMAKE_INCLUDEDIR)|g' \
 	-e 's|@VERSION@|$(RTCSWARM_VERSION)|g' \
+	-e 's|@INTERFACE@|$(RTCSWARM_INTERFACE)|g' \
 	-e 's|@REAL@|$(RTCSWARM_REAL)|g' \
 	-e 's|@SONAME@|$(RTCSWARM_SONAME)|g' \
 	-e 's|@PRIVATE_LIBS@|$(RTCSWARM_PRIVATE_LIBS)|g'
 
 .PHONY: install uninstall
 
+# Each symbol of the library that is installed has a version. rustc cannot give it one: it names what is exported by a script
+# of its own, beside which the linker takes no second. So the shared library is linked once more, of the static one.
+$(RELEASE)/$(RTCSWARM_REAL): $(RELEASE)/librtcswarm.a bindings/c/rtcswarm.map.in
+ifeq ($(shell uname -s),Darwin)
+	cp $(RELEASE)/$(RTCSWARM_BUILT) $@
+else
+	$(RTCSWARM_FILL) bindings/c/rtcswarm.map.in >$(RELEASE)/rtcswarm.map
+	$(CC) -shared $(LDFLAGS) -o $@.new -Wl,--version-script=$(RELEASE)/rtcswarm.map -Wl,-soname,$(RTCSWARM_SONAME) \
+		-Wl,-z,nodelete,-z,relro,-z,now,-z,defs -Wl,--gc-sections -Wl,--as-needed \
+		-Wl,--whole-archive $< -Wl,--no-whole-archive $(RTCSWARM_PRIVATE_LIBS)
+	mv $@.new $@
+endif
+
 install: build
 	$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)" "$(DESTDIR)$(RTCSWARM_PKGCONFIG)" "$(DESTDIR)$(RTCSWARM_CMAKE)" \
 		"$(DESTDIR)$(DOCDIR)" "$(DESTDIR)$(BINDIR)"
 	$(INSTALL) -m 755 $(RELEASE)/rtcswarm-server "$(DESTDIR)$(BINDIR)"
 	$(INSTALL) -m 644 include/rtcswarm.h bindings/c/rtcswarm.hpp "$(DESTDIR)$(INCLUDEDIR)"
-	$(INSTALL) -m 755 $(RELEASE)/$(RTCSWARM_BUILT) "$(DESTDIR)$(LIBDIR)/$(RTCSWARM_REAL)"
+	$(INSTALL) -m 755 $(RELEASE)/$(RTCSWARM_REAL) "$(DESTDIR)$(LIBDIR)/$(RTCSWARM_REAL)"
 	$(INSTALL) -m 644 $(RELEASE)/librtcswarm.a "$(DESTDIR)$(LIBDIR)"
-	$(if $(STRIP),$(STRIP) $(RTCSWARM_STRIP_FLAGS) "$(DESTDIR)$(LIBDIR)/$(RTCSWARM_REAL)" \
-		"$(DESTDIR)$(LIBDIR)/librtcswarm.a" "$(DESTDIR)$(BINDIR)/rtcswarm-server")
+	$(if $(STRIP),$(STRIP) $(RTCSWARM_STRIP_FLAGS) "$(DESTDIR)$(LIBDIR)/$(RTCSWARM_REAL)" "$(DESTDIR)$(BINDIR)/rtcswarm-server")
+	$(if $(STRIP),$(STRIP) $(RTCSWARM_STATIC_STRIP_FLAGS) "$(DESTDIR)$(LIBDIR)/librtcswarm.a")
 	ln -sf $(RTCSWARM_REAL) "$(DESTDIR)$(LIBDIR)/$(RTCSWARM_SONAME)"
 	ln -sf $(RTCSWARM_SONAME) "$(DESTDIR)$(LIBDIR)/$(RTCSWARM_BUILT)"
 	$(RTCSWARM_FILL) bindings/c/rtcswarm.pc.in >"$(DESTDIR)$(RTCSWARM_PKGCONFIG)/rtcswarm.pc"

@@ -8,11 +8,13 @@ venv="${VENV:-build/venv}"
 
 step() { printf '\n== %s\n' "$1"; }
 
-step "Rust: units, swarms over loopback, server, simulator, STUN and TURN, header, exports"
+step "Rust: units, swarms over loopback, server, simulator, STUN and TURN, header"
 make --no-print-directory build
 cargo test --quiet
-step "C and C++: compile matrix, contract, valgrind, installed by pkg-config and CMake"
+step "C and C++: compile matrix, contract, valgrind, ABI, installed by pkg-config and CMake, Debian packages"
 tests/c/run.sh
+step "References of C and Rust, without a warning"
+make --no-print-directory docs
 step "Python: types, the package, its wheel and sdist, the examples, the guide"
 (cd bindings/python && "../../$venv/bin/mypy")
 PYTHONPATH=bindings/python "$venv/bin/python" -m pytest -q bindings/python/tests
@@ -31,7 +33,7 @@ step "Page: the mesh in a real Chromium, with native members"
 make --no-print-directory page
 page/test.sh
 missing=()
-for tool in turnserver valgrind gcc clang g++ clang++ cmake pkg-config node ffmpeg; do
+for tool in turnserver valgrind gcc clang g++ clang++ cmake pkg-config node ffmpeg abidiff doxygen mmdebstrap lintian; do
   command -v "$tool" >/dev/null || missing+=("$tool")
 done
 [ -n "${CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome >/dev/null || missing+=(chromium)

@@ -75,10 +75,13 @@ pub const RTCSWARM_FLAG_GAP: u32 = 8;
 /// The peer's track is sent no more.
 pub const RTCSWARM_FLAG_MUTED: u32 = 16;
 
+/// There is a connection.
 pub const RTCSWARM_STATE_CONNECTED: i32 = 1;
 /// No answer for a while; it may come back.
 pub const RTCSWARM_STATE_DISCONNECTED: i32 = 2;
+/// There is none, and the library tries again.
 pub const RTCSWARM_STATE_RECONNECTING: i32 = 3;
+/// The server will not have this member; rtcswarm_set_token tries again.
 pub const RTCSWARM_STATE_REFUSED: i32 = 4;
 
 /// This side closed the swarm or the peer.
@@ -144,6 +147,7 @@ pub struct rtcswarm_event {
     pub rtp_time: u32,
     /// The numbers of a stream's tracks.
     pub tracks: *const u64,
+    /// How many `tracks` there are.
     pub track_count: usize,
 }
 

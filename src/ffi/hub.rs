@@ -28,8 +28,11 @@ pub struct rtcswarm_hub_limits {
     pub max_message_bytes: usize,
     /// Of one client, sustained; twice that in a burst, and 16 more for each member that it is paired with by a join.
     pub messages_per_second: u32,
+    /// Members of one room.
     pub members_per_room: u32,
+    /// Rooms at once.
     pub rooms: u32,
+    /// Spare offers kept for one member.
     pub spares_per_member: u32,
     /// How long a member whose transport was lost may take to come back before the others are told that it
     /// left, in milliseconds.
@@ -50,10 +53,13 @@ pub const RTCSWARM_HUB_CLOSE: i32 = 2;
 pub struct rtcswarm_hub_output {
     /// RTCSWARM_HUB_SEND or RTCSWARM_HUB_CLOSE
     pub kind: i32,
+    /// Of RTCSWARM_HUB_CLOSE, else 0.
     pub close_code: i32,
+    /// Whose transport it is for.
     pub session: u64,
     /// NUL-terminated UTF-8 of `length` bytes; good as long as the output is.
     pub text: *const c_char,
+    /// In bytes.
     pub length: usize,
 }
 
@@ -70,11 +76,17 @@ struct OwnedOutput {
 #[derive(Clone, Copy)]
 #[allow(non_camel_case_types)]
 pub struct rtcswarm_hub_stats {
+    /// sizeof(rtcswarm_hub_stats).
     pub struct_size: usize,
+    /// Clients whose transports are open.
     pub sessions: u64,
+    /// Rooms with a member.
     pub rooms: u64,
+    /// Members of all rooms.
     pub members: u64,
+    /// Spare offers that are kept.
     pub spares: u64,
+    /// Connections between two members, as far as the hub knows of them.
     pub links: u64,
 }
 

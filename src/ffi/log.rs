@@ -6,10 +6,15 @@ use crate::swarm::c_string;
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
+/// Something failed that should not.
 pub const RTCSWARM_LOG_ERROR: i32 = 1;
+/// Something is wrong that may be outside of the library.
 pub const RTCSWARM_LOG_WARN: i32 = 2;
+/// What happens seldom and is as it should be.
 pub const RTCSWARM_LOG_INFO: i32 = 3;
+/// What helps to find a fault.
 pub const RTCSWARM_LOG_DEBUG: i32 = 4;
+/// Everything.
 pub const RTCSWARM_LOG_TRACE: i32 = 5;
 
 /// Hears a line of the log, on any thread of the library and on one that waits in rtcswarm_next_event, several

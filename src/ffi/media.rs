@@ -8,8 +8,9 @@ use super::status::Failure;
 use crate::swarm::{Codec, Source, TrackKind, TrackSpec};
 use std::ffi::{c_char, CStr};
 
-/// A track's kind, which it keeps.
+/// A track's kind, which it keeps: sound.
 pub const RTCSWARM_MEDIA_AUDIO: i32 = 1;
+/// A track's kind, which it keeps: pictures.
 pub const RTCSWARM_MEDIA_VIDEO: i32 = 2;
 
 /// What a track is encoded in, and what a frame of it is. Opus: one packet (RFC 6716). Its `rtp_time` counts
@@ -65,11 +66,14 @@ pub extern "C" fn rtcswarm_codec_name(codec: i32) -> *const c_char {
 #[repr(C)]
 #[allow(non_camel_case_types)]
 pub struct rtcswarm_track_spec {
+    /// The name of its stream.
     pub stream: *const c_char,
     /// Of its own over all streams of the swarm: the other side's track of the same name comes over the same
     /// transceiver.
     pub name: *const c_char,
+    /// RTCSWARM_MEDIA_…, or 0
     pub media: i32,
+    /// RTCSWARM_CODEC_…, or 0
     pub codec: i32,
 }
 
@@ -225,11 +229,13 @@ pub unsafe extern "C" fn rtcswarm_request_key_frame(swarm: *mut rtcswarm, peer: 
 #[derive(Clone, Copy)]
 #[allow(non_camel_case_types)]
 pub struct rtcswarm_track_stats {
+    /// sizeof(rtcswarm_track_stats).
     pub struct_size: usize,
     /// Sent or received, repeated ones among the received too.
     pub packets: u64,
     /// Of their payload.
     pub bytes: u64,
+    /// Frames that were sent, or that were put together.
     pub frames: u64,
     /// Packets that did not arrive: here, or as the other side last reported (RFC 3550, 6.4.1).
     pub lost: u64,

@@ -72,13 +72,17 @@ pub const RTCSWARM_ADDRESS_BYTES: usize = 64;
 #[derive(Clone, Copy)]
 #[allow(non_camel_case_types)]
 pub struct rtcswarm_peer_stats {
+    /// sizeof(rtcswarm_peer_stats).
     pub struct_size: usize,
     /// The last measured round trip in microseconds; negative if there is none yet.
     pub round_trip_us: i64,
-    /// Payload of messages in bytes, all channels.
+    /// Payload of the messages that were sent, in bytes, all channels.
     pub bytes_sent: u64,
+    /// Payload of the messages that came, in bytes, all channels.
     pub bytes_received: u64,
+    /// All channels.
     pub messages_sent: u64,
+    /// All channels.
     pub messages_received: u64,
     /// Bytes accepted and not acknowledged yet, all channels.
     pub buffered: u64,
@@ -86,11 +90,13 @@ pub struct rtcswarm_peer_stats {
     pub relayed: i32,
     /// Not 0: the other end is a rtcswarm.
     pub native: i32,
-    /// NUL-terminated; empty if not known.
+    /// This side's address and port, NUL-terminated; empty if not known.
     pub local_address: [c_char; RTCSWARM_ADDRESS_BYTES],
+    /// The other side's address and port, NUL-terminated; empty if not known.
     pub remote_address: [c_char; RTCSWARM_ADDRESS_BYTES],
     /// "host", "srflx", "prflx" or "relay" (RFC 8445, 5.1.1); empty if not known.
     pub local_candidate_type: [c_char; 8],
+    /// The same of the other side.
     pub remote_candidate_type: [c_char; 8],
     /// Datagrams of media that were more than the way takes, and were not sent.
     pub media_dropped: u64,
@@ -101,6 +107,7 @@ pub struct rtcswarm_peer_stats {
 #[derive(Clone, Copy)]
 #[allow(non_camel_case_types)]
 pub struct rtcswarm_stats {
+    /// sizeof(rtcswarm_stats).
     pub struct_size: usize,
     /// Open peers.
     pub peers: u64,
@@ -108,12 +115,15 @@ pub struct rtcswarm_stats {
     pub connections: u64,
     /// Events that wait to be taken.
     pub queued_events: u64,
+    /// Over all of its sockets.
     pub datagrams_sent: u64,
+    /// Over all of its sockets.
     pub datagrams_received: u64,
     /// Datagrams that belonged to no link.
     pub datagrams_unrouted: u64,
-    /// What the kernel gave, in bytes; small ones cost throughput.
+    /// What the kernel gave to receive into, in bytes; a small one costs throughput.
     pub socket_receive_buffer: u64,
+    /// What the kernel gave to send from, in bytes; a small one costs throughput.
     pub socket_send_buffer: u64,
 }
 

@@ -2,9 +2,11 @@
 
 use std::ffi::{c_char, CStr};
 
-/// The version of this header: major, minor, patch.
+/// The version of this header: its first number.
 pub const RTCSWARM_VERSION_MAJOR: u32 = 0;
+/// The second number of this header's version.
 pub const RTCSWARM_VERSION_MINOR: u32 = 1;
+/// The third number of this header's version.
 pub const RTCSWARM_VERSION_PATCH: u32 = 0;
 
 const STRING: &CStr = c"0.1.0";

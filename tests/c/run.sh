@@ -4,7 +4,7 @@
 #
 #   tests/c/run.sh            after `cargo build --release`; RTCSWARM_TARGET_DIR names another target/release
 #   CI=true tests/c/run.sh    a missing tool is a failure
-#   tests/c/run.sh compile|plain|chat|media|valgrind|abi|install ...    some of it only
+#   tests/c/run.sh compile|plain|chat|media|valgrind|abi|install|deb ...    some of it only
 
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -274,7 +274,7 @@ chat() {
   wait 2>/dev/null
 }
 
-[ $# -gt 0 ] || set -- compile plain chat media valgrind abi install
+[ $# -gt 0 ] || set -- compile plain chat media valgrind abi install deb
 for part; do
   case $part in
     compile) compile ;;
@@ -284,6 +284,7 @@ for part; do
     valgrind) valgrind_all ;;
     abi) tests/abi/run.sh || failures=$((failures + 1)) ;;
     install) RTCSWARM_TARGET_DIR=$target sh tests/c/install_test.sh || failures=$((failures + 1)) ;;
+    deb) RTCSWARM_TARGET_DIR=$target sh tests/c/deb_test.sh || failures=$((failures + 1)) ;;
     *)
       echo "no such part: $part" >&2
       exit 64
