@@ -5,6 +5,7 @@
 #   RELEASE=target/release   where cargo has built
 #   DEB_VERSION=0.1.0-1      the packages' version
 #   DEB_MAINTAINER="Name <address>"
+#   DEB_LEVEL=6              of compression
 set -euo pipefail
 cd "$(dirname "$0")/.."
 release=${RELEASE:-target/release}
@@ -90,7 +91,7 @@ pack() { # directory
     cat
   } >"$1/DEBIAN/control"
   (cd "$1" && find . -path ./DEBIAN -prune -o -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0 md5sum) >"$1/DEBIAN/md5sums"
-  dpkg-deb --build --root-owner-group -Zxz "$1" "$out/${name}_${deb_version}_$architecture.deb" >/dev/null
+  dpkg-deb --build --root-owner-group -Zxz "-z${DEB_LEVEL:-6}" "$1" "$out/${name}_${deb_version}_$architecture.deb" >/dev/null
   echo "$out/${name}_${deb_version}_$architecture.deb"
 }
 # What a program or a library needs, as dpkg finds it.

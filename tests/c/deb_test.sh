@@ -64,7 +64,7 @@ listing() {
 }
 
 built() {
-  make --no-print-directory deb CARGO=true RELEASE="$target" BUILD="$work/build" &&
+  DEB_LEVEL=1 make --no-print-directory deb CARGO=true RELEASE="$target" BUILD="$work/build" &&
     [ "$(find "$work/build/deb" -name '*.deb' | wc -l)" -eq 3 ]
 }
 check "make deb" built
