@@ -92,7 +92,7 @@ docs:
 
 # Debian packages of the library, its headers and the server, into build/deb.
 deb: build
-	@RELEASE=$(RELEASE) BUILD=$(BUILD) packaging/make-deb.sh
+	@RELEASE=$(RELEASE) BUILD=$(BUILD) scripts/make-deb.sh
 
 clean:
 	$(CARGO) clean

@@ -54,8 +54,7 @@ def built_by_zig() -> Path | None:
     target = os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target"))
     # Only what the package needs; and symbols for a debugger would be stripped again.
     command = ["rustc", "--release", "--locked", "--lib", "--crate-type", "cdylib", "--no-default-features"]
-    own = ROOT / "bindings" / "c" / "Cargo.toml"  # As in hatch_build.py.
-    manifest = own if own.exists() else ROOT / "Cargo.toml"
+    manifest = ROOT / "bindings" / "c" / "Cargo.toml"  # As in hatch_build.py.
     command += ["--manifest-path", str(manifest), "--target", f"{triple}.{GLIBC}"]
     run("cargo-zigbuild", *command, quiet=False, CARGO_TARGET_DIR=target, CARGO_PROFILE_RELEASE_DEBUG="0")
     return Path(target) / triple / "release" / "librtcswarm.so"

@@ -17,7 +17,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 LIBRARY = {"darwin": "librtcswarm.dylib", "win32": "rtcswarm.dll"}.get(sys.platform, "librtcswarm.so")
 
 #: What cargo needs, and whoever uses the library from C. In an sdist it lies in the folder `rust`.
-SOURCES = ("Cargo.toml", "Cargo.lock", "build.rs", "src", "include", "bindings/c")
+SOURCES = ("Cargo.toml", "Cargo.lock", "src", "include", "bindings/c")
 
 
 class SharedLibrary(BuildHookInterface):  # type: ignore[type-arg]
@@ -55,19 +55,13 @@ class SharedLibrary(BuildHookInterface):  # type: ignore[type-arg]
         build_data["tag"] = f"py3-none-{platform}"
 
 
-def linking(source: Path) -> Path:
-    """The manifest of the crate that is the shared library."""
-    own = source / "bindings" / "c" / "Cargo.toml"
-    return own if own.exists() else source / "Cargo.toml"
-
-
 def built(root: Path) -> Path:
     """The library, by cargo."""
     packed = root / "rust" / "Cargo.toml"
     if packed.exists():
         # This one only, and without the server: there is nobody else to build for.
         command = ["rustc", "--lib", "--crate-type", "cdylib", "--no-default-features"]
-        manifest = linking(root / "rust")
+        manifest = root / "rust" / "bindings" / "c" / "Cargo.toml"
     else:
         # As `make build` does it, so that it is not built twice.
         command, manifest = ["build", "--lib"], root.parent.parent / "Cargo.toml"

@@ -48,8 +48,8 @@ lib=usr/lib/$triplet
 take "$library" "$lib/librtcswarm.so.$version" "$lib/librtcswarm.so.$interface"
 take "$development" "$lib/librtcswarm.so" "$lib/librtcswarm.a" "$lib/pkgconfig" "$lib/cmake" usr/include
 take "$server" usr/bin/rtcswarm-server
-install -D -m 644 packaging/debian/rtcswarm-server.service "$server/usr/lib/systemd/system/rtcswarm-server.service"
-install -D -m 644 packaging/debian/rtcswarm-server.default "$server/etc/default/rtcswarm-server"
+install -D -m 644 scripts/debian/rtcswarm-server.service "$server/usr/lib/systemd/system/rtcswarm-server.service"
+install -D -m 644 scripts/debian/rtcswarm-server.default "$server/etc/default/rtcswarm-server"
 rm -r "$stage/usr/share/doc/rtcswarm"
 left=$(find "$stage" ! -type d)
 [ -z "$left" ] || {
@@ -60,8 +60,8 @@ left=$(find "$stage" ! -type d)
 chmod 644 "$library/$lib/librtcswarm.so.$version"
 
 sed '1,/^$/d; s/^$/./; s/^/ /' LICENSE-MIT >"$work/mit"
-sed -e "/@MIT@/{r $work/mit" -e 'd}' packaging/debian/copyright >"$work/copyright"
-python3 packaging/third_party.py >"$work/third-party.txt"
+sed -e "/@MIT@/{r $work/mit" -e 'd}' scripts/debian/copyright >"$work/copyright"
+python3 scripts/third_party.py >"$work/third-party.txt"
 cat >"$work/changelog.Debian" <<END
 rtcswarm ($deb_version) unstable; urgency=medium
 
@@ -126,9 +126,9 @@ END
 
 mkdir -p "$server/DEBIAN"
 echo /etc/default/rtcswarm-server >"$server/DEBIAN/conffiles"
-install -m 755 packaging/debian/rtcswarm-server.postinst "$server/DEBIAN/postinst"
-install -m 755 packaging/debian/rtcswarm-server.prerm "$server/DEBIAN/prerm"
-install -m 755 packaging/debian/rtcswarm-server.postrm "$server/DEBIAN/postrm"
+install -m 755 scripts/debian/rtcswarm-server.postinst "$server/DEBIAN/postinst"
+install -m 755 scripts/debian/rtcswarm-server.prerm "$server/DEBIAN/prerm"
+install -m 755 scripts/debian/rtcswarm-server.postrm "$server/DEBIAN/postrm"
 install -d "$server/usr/share/doc/rtcswarm-server"
 gzip -9nc README.md >"$server/usr/share/doc/rtcswarm-server/README.md.gz"
 pack "$server" <<END
