@@ -30,7 +30,7 @@ let package = Package(
         ),
         .testTarget(
             name: "RTCSwarmTests",
-            dependencies: ["RTCSwarm"],
+            dependencies: ["RTCSwarm", "CRtcSwarm"],
             path: "bindings/swift/Tests/RTCSwarmTests"
         ),
     ]

@@ -239,6 +239,12 @@ final class Handle: @unchecked Sendable {
         reader?.continuation.resume(returning: .cancelled)
     }
 
+    /// Tasks that wait for an event.
+    var waiting: Int { state.withLock { $0.readers.count } }
+
+    /// Tasks that wait for room to send.
+    var blocked: Int { state.withLock { $0.writers.count } }
+
     // MARK: Back-pressure
 
     /// Tries until it is true, each time that the channel may have become writable.
