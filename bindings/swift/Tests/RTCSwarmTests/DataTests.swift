@@ -196,8 +196,12 @@ struct DataTests {
         let lines = Journal<String>()
         try RTCSwarm.setLogHandler(.trace) { level, target, message in lines.append("\(level) \(target) \(message)") }
         try await inRoom { room in
-            let (ada, _) = (try room.join("ada"), try room.join("bo"))
-            _ = try await ada.peer("bo")
+            let ada = try room.join("ada")
+            // Something to complain about.
+            try await ada.swarm.dispatch(
+                #"{"type":"accept","id":"x","userId":"carol","signals":[{"type":"offer","sdp":"nonsense"}]}"#)
+            let failed = try await ada.first { if case .peerFailed(let failed) = $0 { failed } else { nil } }
+            #expect(failed.userID == "carol" && failed.reason == .protocolViolation && !failed.message.isEmpty)
             _ = try await lines.first { $0.contains("rtc") ? true : nil }
         }
         RTCSwarm.removeLogHandler()
