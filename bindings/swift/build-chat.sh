@@ -2,13 +2,14 @@
 # Builds examples/swift and puts build/chat-swift and build/hello-swift in place, which run on this machine whether or not Swift
 # is on it: Swift's library is linked into them, and where they were built in a chroot they bring its C library along.
 #
+# Where neither is to be had it says so and makes none.
+#
 #   cargo build --release && bindings/swift/build-chat.sh
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/toolchain.sh"
 
 find_swift
-# A caller is promised a program: without Swift there is none.
 stage_all
 timed "building the examples" build_examples
 

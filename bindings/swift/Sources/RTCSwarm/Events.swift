@@ -58,7 +58,8 @@ extension RTCSwarm {
     /// Throws ``RTCSwarmError/Code/closed`` after the last event, and `CancellationError` when the task is cancelled.
     public func nextEvent(timeout: Duration? = nil) async throws -> Event? {
         try Task.checkCancellation()
-        let deadline = timeout.map { ContinuousClock.now + $0 }
+        // A clock has an end, which would be a crash.
+        let deadline = timeout.map { ContinuousClock.now + min($0, .seconds(Int32.max)) }
         let taken: Handle.Taken
         if let now = handle.takeNow() {
             taken = now

@@ -115,6 +115,9 @@ extension RTCSwarm {
         case (let retransmits?, nil):
             (reliability, limit) = (RTCSWARM_MAX_RETRANSMITS, try number(retransmits, "maxRetransmits"))
         case (nil, let lifetime?):
+            if lifetime < .zero {
+                throw RTCSwarmError(.invalid, "maxLifetime is negative")
+            }
             (reliability, limit) = (RTCSWARM_MAX_LIFETIME, UInt32(lifetime.wholeMilliseconds))
         default:
             throw RTCSwarmError(.invalid, "a channel has maxRetransmits or maxLifetime, not both")

@@ -84,6 +84,10 @@ struct DataTests {
                         to: peer, label: "x", options: .init(maxRetransmits: 1, maxLifetime: .seconds(1)))
                 } == .invalid)
             #expect(code { try ada.swarm.openChannel(to: peer, label: "x", options: .init(maxRetransmits: -1)) } == .invalid)
+            for lifetime in [Duration.seconds(-1), .seconds(66), .seconds(Int64.max)] {
+                #expect(
+                    code { try ada.swarm.openChannel(to: peer, label: "x", options: .init(maxLifetime: lifetime)) } == .invalid)
+            }
             #expect(code { try ada.swarm.openChannel(to: peer, label: "a\0b") } == .invalid)
             #expect(code { try ada.swarm.closeChannel(.fast, to: peer) } == .invalid)
         }

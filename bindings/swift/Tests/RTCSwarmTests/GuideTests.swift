@@ -65,6 +65,31 @@ struct GuideTests {
         }
     }
 
+    @Test func inShort() async throws {
+        try await withServer { server in
+            let (user, url, token) = ("alice", server.url, try await server.token("alice"))
+            let bob = try await server.join("bob")
+            let alice = Task {
+                let swarm = try RTCSwarm(room: "lobby", userID: user, signaling: .webSocket(url, token: token))
+                try swarm.start()
+                for await event in swarm.events {
+                    switch event {
+                    case .peerOpen(let open): try await swarm.send("hello", to: open.peer)
+                    case .text(let text): print(text.userID, "says", text.text)
+                    default: break
+                    }
+                }
+            }
+            _ = try await bob.text("hello")
+            let peer = try await bob.peer("alice")
+            alice.cancel()
+            try await alice.value
+            // Nobody has her swarm any more.
+            _ = try await bob.closed(peer)
+            await bob.swarm.free()
+        }
+    }
+
     @Test func backPressureAndChannels() async throws {
         try await inRoom { room in
             let (ada, bo) = (try room.join("ada"), try room.join("bo"))
@@ -110,22 +135,19 @@ struct GuideTests {
                 try swarm.start()
                 var encoder = Encoder()
                 var rtpTime: UInt32 = 0
-                while !Task.isCancelled {
+                while true {
                     // A frame each 33 ms; between them the events.
                     let next = ContinuousClock.now + .milliseconds(33)
                     while case let left = ContinuousClock.now.duration(to: next), left > .zero {
-                        if case .keyFrameWanted(let wanted)? = try? await swarm.nextEvent(timeout: left),
-                            wanted.track == video
-                        {
+                        let event = try await swarm.nextEvent(timeout: left)
+                        if case .keyFrameWanted(let wanted)? = event, wanted.track == video {
                             encoder.makesKeyFrame = true
                         }
-                        if Task.isCancelled { break }
                     }
                     let (data, isKeyFrame) = encoder.next()
                     try swarm.sendFrame(data, track: video, rtpTime: rtpTime, isKeyFrame: isKeyFrame)
                     rtpTime &+= 90_000 / 30
                 }
-                await swarm.free()
             }
             let swarm = try RTCSwarm(
                 room: "lobby", userID: "viewer", signaling: .webSocket(server.url, token: try await server.token("viewer")))
@@ -146,7 +168,7 @@ struct GuideTests {
             }
             try await eventually("frames come") { decoded.all.count >= 5 }
             sending.cancel()
-            try await sending.value
+            await #expect(throws: CancellationError.self) { try await sending.value }
             watching.cancel()
             await watching.value
             await swarm.free()
