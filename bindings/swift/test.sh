@@ -30,7 +30,7 @@ build() {
 # As a package of somebody's that has this one by its git URL.
 depend() {
   local clone=$stage/clone user=$stage/user
-  rm -rf "$clone" "$user"
+  rm -rf "$clone" "$user" "$stage/user-build"
   mkdir -p "$user/Sources"
   cp -r "$stage/src" "$clone"
   in_swift clone git init -q
@@ -65,7 +65,9 @@ describe_framework() {
 }
 
 run() {
-  in_swift src swift test --skip-build --scratch-path "$inside/build" "$@" >"$stage/test.log" 2>&1 || {
+  local limit=()
+  command -v timeout >/dev/null && limit=(timeout 600)
+  in_swift src "${limit[@]}" swift test --skip-build --scratch-path "$inside/build" "$@" >"$stage/test.log" 2>&1 || {
     grep -v 'started\.$\|started at' "$stage/test.log" >&2
     return 1
   }
