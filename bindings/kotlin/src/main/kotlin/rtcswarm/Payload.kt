@@ -1,0 +1,46 @@
+package rtcswarm
+
+import java.nio.ByteBuffer
+import java.util.concurrent.atomic.AtomicLong
+
+/**
+ * The bytes of an event: a copy in the heap where they are few, else where the library has put them. The latter live as long as
+ * any buffer over them: a view holds the buffer that it is a view of, and the [Reaper] frees the event behind that one. So there is
+ * nothing that a reader could find freed.
+ */
+internal class Payload private constructor(private val root: ByteBuffer) {
+    val size: Int get() = root.capacity()
+
+    fun view(): ByteBuffer = root.asReadOnlyBuffer()
+
+    fun copy(): ByteArray = ByteArray(size).also { view().get(it) }
+
+    companion object {
+        /** From this size on a copy costs more than a buffer that the garbage collector must see off. */
+        private const val LARGE = 8192
+
+        /** The garbage collector does not see the library's memory: with more of it than this held, copies are made. */
+        private const val MOST_HELD = 64L * 1024 * 1024
+
+        /** Bytes of the library's memory that buffers hold. */
+        val held = AtomicLong()
+
+        /** Takes over the event, whatever happens. */
+        fun of(event: Long, size: Long): Payload {
+            var owned = true
+            try {
+                if (size < LARGE || held.get() + size > MOST_HELD) return Payload(ByteBuffer.wrap(Native.eventBytes(event)))
+                val buffer = Native.eventBuffer(event)
+                held.addAndGet(size)
+                Reaper.watch(buffer) {
+                    Native.eventFree(event)
+                    held.addAndGet(-size)
+                }
+                owned = false
+                return Payload(buffer)
+            } finally {
+                if (owned) Native.eventFree(event)
+            }
+        }
+    }
+}
