@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Makes build/chat-kotlin and build/hello-kotlin of the repository: scripts that start the JVM with what Maven has compiled.
+set -euo pipefail
+cd "$(dirname "$0")"
+for tool in java mvn cargo; do
+  command -v "$tool" >/dev/null || { echo "kotlin: $tool is missing" >&2; exit 1; }
+done
+./build-native.sh
+mvn --quiet --batch-mode process-test-classes
+root=$(cd ../.. && pwd)
+classes=$PWD/target/classes:$PWD/target/test-classes:$(cat target/classpath)
+mkdir -p "$root/build"
+for name in chat hello; do
+  cat >"$root/build/$name-kotlin" <<SCRIPT
+#!/bin/sh
+# Made by bindings/kotlin/build-chat.sh.
+exec java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp '$classes' ${name^}Kt "\$@"
+SCRIPT
+  chmod +x "$root/build/$name-kotlin"
+done

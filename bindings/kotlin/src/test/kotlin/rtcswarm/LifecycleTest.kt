@@ -1,0 +1,282 @@
+package rtcswarm
+
+import java.lang.ref.WeakReference
+import java.nio.ByteBuffer
+import kotlin.random.Random
+import kotlin.time.Duration.Companion.milliseconds
+import kotlin.time.Duration.Companion.seconds
+import kotlinx.coroutines.CompletableDeferred
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.async
+import kotlinx.coroutines.awaitAll
+import kotlinx.coroutines.cancelAndJoin
+import kotlinx.coroutines.delay
+import kotlinx.coroutines.flow.collect
+import kotlinx.coroutines.flow.filterIsInstance
+import kotlinx.coroutines.flow.first
+import kotlinx.coroutines.flow.take
+import kotlinx.coroutines.flow.toList
+import kotlinx.coroutines.launch
+import kotlinx.coroutines.withTimeoutOrNull
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertFalse
+import org.junit.jupiter.api.Assertions.assertNotNull
+import org.junit.jupiter.api.Assertions.assertNull
+import org.junit.jupiter.api.Assertions.assertThrows
+import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.Test
+
+class LifecycleTest {
+    /** Threads of swarms of this user. */
+    private fun threads(user: String) = Thread.getAllStackTraces().keys.filter { it.name == "rtcswarm-$user" }
+
+    @Test
+    fun `collectors that are cancelled lose nothing and change no order`() = test {
+        val name = newRoom()
+        val count = 2000
+        member(newSwarm(name, "ada")) { ada ->
+            newSwarm(name, "bo").use { bo ->
+                bo.start()
+                bo.events.first { it is Event.PeerOpen }
+                val peer = ada.peer("bo")
+                val sending = scope.launch {
+                    repeat(count) {
+                        ada.swarm.send(peer, "$it")
+                        if (it % 100 == 0) delay(1.milliseconds)
+                    }
+                }
+                val got = mutableListOf<Int>()
+                var cancelled = 0
+                while (got.size < count) {
+                    val collecting = scope.launch { bo.events.filterIsInstance<Event.Text>().collect { got += it.text.toInt() } }
+                    delay(Random.nextLong(3).milliseconds)
+                    collecting.cancelAndJoin()
+                    cancelled++
+                    bo.nextEvent(1.milliseconds)?.let { if (it is Event.Text) got += it.text.toInt() }
+                }
+                assertEquals(List(count) { it }, got)
+                assertTrue(cancelled > 5, "$cancelled")
+                sending.join()
+                assertEquals(1, threads("bo").size)
+            }
+            until("no thread") { threads("bo").isEmpty() }
+        }
+    }
+
+    @Test
+    fun `events are taken only as they are collected`() = test {
+        room("ada", "bo") { (ada, _) ->
+            val name = ada.swarm.room
+            newSwarm(name, "slow").use { slow ->
+                slow.start()
+                val peer = async { ada.peer("slow") }
+                slow.events.first { it is Event.PeerOpen && it.userId == "ada" }
+                repeat(50) { ada.swarm.send(peer.await(), "$it") }
+                until("all of them wait") { slow.stats().queuedEvents >= 50 }
+                val got = slow.events.filterIsInstance<Event.Text>().take(3).toList()
+                assertEquals(listOf("0", "1", "2"), got.map { it.text })
+                delay(50.milliseconds)
+                assertTrue(slow.stats().queuedEvents >= 47)
+            }
+        }
+    }
+
+    @Test
+    fun `close ends a collector that waits, and one that works`() = test {
+        for (round in 1..20) {
+            val swarm = newSwarm(newRoom(), "closing")
+            swarm.start()
+            val connected = CompletableDeferred<Unit>()
+            val collecting = launch { swarm.events.collect { if (it is Event.SignalingState) connected.complete(Unit) } }
+            if (round % 2 == 0) connected.await()
+            if (round % 4 == 0) delay(5.milliseconds)
+            swarm.close()
+            withTimeoutOrNull(PATIENCE) { collecting.join() } ?: error("it still collects")
+        }
+        until("no thread") { threads("closing").isEmpty() }
+        val swarm = newSwarm(newRoom(), "ada")
+        swarm.start()
+        swarm.events.collect { swarm.close() }
+        assertTrue(swarm.events.toList().isEmpty())
+    }
+
+    @Test
+    fun `after close every call says so`() = test {
+        val swarm = newSwarm(newRoom(), "ada")
+        swarm.start()
+        swarm.close()
+        swarm.close()
+        swarm.leave()
+        val peer = PeerId(1)
+        val track = TrackId(1)
+        val calls: List<suspend () -> Any?> =
+            listOf(
+                { swarm.start() },
+                { swarm.setToken("x") },
+                { swarm.tryDispatch("{}") },
+                { swarm.dispatch("{}") },
+                { swarm.nextEvent() },
+                { swarm.nextEvent(1.seconds) },
+                { swarm.trySend(peer, "x") },
+                { swarm.trySend(peer, byteArrayOf(1)) },
+                { swarm.trySend(peer, ByteBuffer.allocateDirect(1)) },
+                { swarm.send(peer, "x") },
+                { swarm.broadcast("x") },
+                { swarm.broadcast(byteArrayOf(1)) },
+                { swarm.openChannel(peer, "x") },
+                { swarm.closeChannel(peer, ChannelId(1)) },
+                { swarm.buffered(peer) },
+                { swarm.closePeer(peer) },
+                { swarm.peers() },
+                { swarm.peerStats(peer) },
+                { swarm.stats() },
+                { swarm.addStream("cam", "video" to Codec.VP8) },
+                { swarm.mute(track) },
+                { swarm.replaceTrack(track, Codec.VP8) },
+                { swarm.sendFrame(track, byteArrayOf(1), 0u) },
+                { swarm.sendRtp(track, byteArrayOf(1)) },
+                { swarm.requestKeyFrame(peer, track) },
+                { swarm.trackStats(peer, track) },
+            )
+        for ((index, call) in calls.withIndex()) {
+            val error = runCatching { call() }.exceptionOrNull()
+            assertTrue(error is ClosedException && error.status == -12, "call $index: $error")
+        }
+        assertEquals("Swarm(ada in ${swarm.room})", "$swarm")
+    }
+
+    @Test
+    fun `one takes the events at a time`() = test {
+        newSwarm(newRoom(), "ada").use { swarm ->
+            swarm.start()
+            val first = CompletableDeferred<Unit>()
+            val collecting = launch { swarm.events.collect { first.complete(Unit) } }
+            first.await()
+            val busy = runCatching { swarm.nextEvent() }.exceptionOrNull()
+            assertTrue(busy is BusyException && "shareIn" in busy.message!!, "$busy")
+            assertTrue(runCatching { swarm.events.collect() }.exceptionOrNull() is BusyException)
+            collecting.cancelAndJoin()
+            assertNull(swarm.nextEvent(20.milliseconds))
+        }
+    }
+
+    @Test
+    fun `calls race with close, from many threads`() = test {
+        repeat(20) {
+            val swarm = newSwarm(newRoom(), "racing")
+            val track = swarm.addStream("cam", "video" to Codec.VP8).values.single()
+            swarm.start()
+            val direct = ByteBuffer.allocateDirect(1000)
+            val racing =
+                List(4) { index ->
+                    // They never suspend, and the others need threads too.
+                    async(Dispatchers.IO) {
+                        var calls = 0
+                        try {
+                            while (true) {
+                                when ((calls + index) % 6) {
+                                    0 -> swarm.broadcast(direct)
+                                    1 -> swarm.stats()
+                                    2 -> swarm.sendFrame(track, ByteArray(10), 0u, key = true)
+                                    3 -> swarm.peers()
+                                    4 -> runCatching { swarm.trySend(PeerId(1), "x") }
+                                    5 -> runCatching { swarm.nextEvent(1.milliseconds) }
+                                }
+                                calls++
+                            }
+                        } catch (_: ClosedException) {
+                            calls
+                        }
+                    }
+                }
+            delay(Random.nextLong(20).milliseconds)
+            List(3) { launch { swarm.close() } }.forEach { it.join() }
+            assertNotNull(withTimeoutOrNull(PATIENCE) { racing.awaitAll() })
+        }
+        until("no thread") { threads("racing").isEmpty() }
+    }
+
+    @Test
+    fun `a swarm that is forgotten closes itself`() = test {
+        val name = newRoom()
+        member(newSwarm(name, "bo")) { bo ->
+            val forgotten = forget(name)
+            bo.peer("forgotten")
+            untilCollected("the goodbye of who was forgotten") {
+                bo.heard.value.any { it is Event.PeerClosed && it.userId == "forgotten" }
+            }
+            assertNull(forgotten.get())
+            until("no thread") { threads("forgotten").isEmpty() }
+        }
+    }
+
+    private suspend fun forget(name: String): WeakReference<Swarm> {
+        val swarm = newSwarm(name, "forgotten")
+        swarm.start()
+        // With a thread that waits for an event in the library, for nobody any more.
+        swarm.events.first { it is Event.PeerOpen }
+        assertNull(swarm.nextEvent(50.milliseconds))
+        return WeakReference(swarm)
+    }
+
+    @Test
+    fun `who collects keeps the swarm`() = test {
+        val name = newRoom()
+        member(newSwarm(name, "bo")) { bo ->
+            val collecting = scope.launch { newSwarm(name, "kept").apply { start() }.events.collect() }
+            bo.peer("kept")
+            repeat(20) {
+                System.gc()
+                delay(5.milliseconds)
+            }
+            assertFalse(bo.heard.value.any { it is Event.PeerClosed })
+            collecting.cancelAndJoin()
+            untilCollected("the goodbye") { bo.heard.value.any { it is Event.PeerClosed } }
+        }
+    }
+
+    @Test
+    fun `what an event carries lives as long as a buffer of it`() = test {
+        untilCollected("nothing of other tests") { Payload.held.get() == 0L }
+        val size = 100_000
+        val bytes = Random.nextBytes(size)
+        val kept = keep(bytes)
+        repeat(20) {
+            System.gc()
+            delay(5.milliseconds)
+        }
+        assertEquals(size.toLong(), Payload.held.get(), "held while there is a slice of it")
+        assertTrue(kept.isDirect)
+        assertEquals(ByteBuffer.wrap(bytes, 500, 1000), kept)
+    }
+
+    /** A slice of a view of an event whose swarm is gone. */
+    private suspend fun keep(bytes: ByteArray): ByteBuffer {
+        var kept: ByteBuffer? = null
+        room("ada", "bo") { (ada, bo) ->
+            ada.swarm.send(ada.peer("bo"), bytes)
+            val data = bo.wait<Event.Binary>().data
+            data.position(500).limit(1500)
+            kept = data.slice()
+        }
+        return kept!!
+    }
+
+    @Test
+    fun `memory that the garbage collector does not see is bounded`() = test {
+        untilCollected("nothing of other tests") { Payload.held.get() == 0L }
+        val size = 256 * 1024
+        room("ada", "bo") { (ada, bo) ->
+            val peer = ada.peer("bo")
+            val count = 80L * 1024 * 1024 / size
+            repeat(count.toInt()) { ada.swarm.send(peer, ByteArray(size) { index -> index.toByte() }) }
+            // The member keeps them all.
+            until("all of them") { bo.heard.value.count { it is Event.Binary } == count.toInt() }
+            val messages = bo.heard.value.filterIsInstance<Event.Binary>()
+            assertEquals(64L * 1024 * 1024, Payload.held.get())
+            assertEquals(count - 64L * 1024 * 1024 / size, messages.count { !it.data.isDirect }.toLong())
+            assertTrue(messages.all { it.data.get(size - 1) == (size - 1).toByte() })
+        }
+        untilCollected("all of it given back") { Payload.held.get() == 0L }
+    }
+}
