@@ -1,7 +1,11 @@
 package rtcswarm
 
 import java.io.File
+import java.net.URI
+import java.net.http.HttpClient
+import java.net.http.WebSocket
 import java.util.concurrent.CompletableFuture
+import java.util.concurrent.CompletionStage
 import java.util.concurrent.LinkedBlockingQueue
 import java.util.concurrent.TimeUnit
 import kotlin.concurrent.thread
@@ -190,3 +194,20 @@ suspend fun member(swarm: Swarm, body: suspend Scoped.(Member) -> Unit) {
 }
 
 class Scoped(val scope: CoroutineScope)
+
+/** A WebSocket of the JDK's to the server, for who carries signals alone. */
+fun connect(token: String, hear: (String) -> Unit): WebSocket {
+    val listener =
+        object : WebSocket.Listener {
+            private val parts = StringBuilder()
+
+            override fun onText(socket: WebSocket, data: CharSequence, last: Boolean): CompletionStage<*>? {
+                parts.append(data)
+                if (last) hear(parts.toString()).also { parts.clear() }
+                socket.request(1)
+                return null
+            }
+        }
+    val builder = HttpClient.newHttpClient().newWebSocketBuilder().header("Authorization", "Bearer $token")
+    return builder.buildAsync(URI(Server.url), listener).get(10, TimeUnit.SECONDS)
+}

@@ -1,11 +1,7 @@
 package rtcswarm
 
-import java.net.URI
-import java.net.http.HttpClient
-import java.net.http.WebSocket
 import java.nio.ByteBuffer
 import java.nio.ReadOnlyBufferException
-import java.util.concurrent.CompletionStage
 import java.util.concurrent.TimeUnit
 import kotlin.random.Random
 import kotlin.time.Duration.Companion.microseconds
@@ -187,7 +183,7 @@ class SwarmTest {
                     delay(200.milliseconds)
                     seen == sent && bo.stats().queuedEvents > 0
                 }
-                val waiting = scope.async { repeat(200) { ada.swarm.send(peer, ByteArray(size) { (sent + it).toByte() }) } }
+                val waiting = scope.async { repeat(200) { number -> ada.swarm.send(peer, ByteArray(size) { (sent + number).toByte() }) } }
                 assertNull(withTimeoutOrNull(300.milliseconds) { waiting.await() }, "it does not wait")
                 val expected = sent + 200
                 val got = bo.events.take(expected).toList()
@@ -284,22 +280,6 @@ class SwarmTest {
         }
     }
 
-    private fun connect(token: String, hear: (String) -> Unit): WebSocket {
-        val listener =
-            object : WebSocket.Listener {
-                private val parts = StringBuilder()
-
-                override fun onText(socket: WebSocket, data: CharSequence, last: Boolean): CompletionStage<*>? {
-                    parts.append(data)
-                    if (last) hear(parts.toString()).also { parts.clear() }
-                    socket.request(1)
-                    return null
-                }
-            }
-        val builder = HttpClient.newHttpClient().newWebSocketBuilder().header("Authorization", "Bearer $token")
-        return builder.buildAsync(URI(Server.url), listener).get(10, TimeUnit.SECONDS)
-    }
-
     @Test
     fun `what cannot be is refused with words`() = test {
         fun refused(words: String, configure: SwarmConfig.() -> Unit) {
@@ -314,12 +294,12 @@ class SwarmTest {
         refused("maxPeers is negative") { maxPeers = -1 }
         refused("peers") { maxPeers = 4097 }
         refused("peer_buffer") { peerBuffer = 65 }
-        refused("http://") { iceServers = listOf(IceServer("http://example")) }
+        refused("stun: or turn:") { iceServers = listOf(IceServer("http://example")) }
         refused("TURN") { iceTransportPolicy = IceTransportPolicy.RELAY }
-        refused("not an address") { bindAddresses = listOf("not an address") }
+        refused("IP address") { bindAddresses = listOf("not an address") }
         refused("message") { maxMessageSize = 0 }
-        refused("buffer") { sendBuffer = SendBuffer(1, 2) }
-        refused("millisecond") { timeouts.connect = 0.seconds }
+        refused("send_high_water") { sendBuffer = SendBuffer(1, 2) }
+        refused("deadline") { timeouts.connect = 0.seconds }
         refused("wss") { signaling = "ftp://example" }
         Swarm("room", "ada") {
             peerBuffer = 0
