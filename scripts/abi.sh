@@ -6,7 +6,7 @@
 #   scripts/abi.sh bless    makes the baseline what is here, for a new interface or after an addition
 #
 # Rust's debugging information does not say what C sees, so the types are those of include/rtcswarm.h in a C compiler's
-# words: each declared function gets an empty body. tests/header.rs holds the header to the source, and tests/exports.rs the
+# words: each declared function gets an empty body. tests/header.rs holds the header to the source, and tests/c/install_test.sh the
 # library to the header. abidw and abidiff are in Debian's package abigail-tools.
 set -euo pipefail
 cd "$(dirname "$0")/.."
