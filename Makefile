@@ -15,6 +15,8 @@ LINK := -L$(RELEASE) -lrtcswarm -Wl,-rpath,$(CURDIR)/$(RELEASE)
 .PHONY: build examples demo page test lint bench header deb docs fuzz clean
 .DEFAULT_GOAL := build
 
+SCRIPTS := $(wildcard .ci/run scripts/*.sh tests/*/*.sh page/*.sh bindings/*/*.sh)
+
 # $(call need,command,what to do about it)
 need = command -v $(1) >/dev/null || { echo "make: $(1) is missing: $(2)" >&2; exit 1; }
 
@@ -35,9 +37,11 @@ examples: build
 	$(CC) -std=c99 -O2 $(WARNINGS) -Iinclude examples/media_record.c -o $(BUILD)/media-record $(LINK)
 	$(CXX) -std=c++17 -O2 $(WARNINGS) -Iinclude -Ibindings/c examples/chat.cpp -o $(BUILD)/chat-cpp $(LINK)
 
-# HOLD=1 stays up and says how to join, by a browser too if there is Node to build the page with.
+# With a peer in Swift and one in Kotlin, where the tools of those languages are. HOLD=1 stays up and says how to join, by a browser too if there is Node to build the page with.
 demo: examples
 	@$(call need,$(PYTHON),install Python 3.9 or newer)
+	@bindings/kotlin/build-chat.sh
+	@bindings/swift/build-chat.sh --if-there
 	@$(if $(HOLD),$(MAKE) --no-print-directory page || echo "demo: going on without the page" >&2)
 	@$(PYTHON) scripts/demo.py --target $(RELEASE) --build $(BUILD) $(if $(HOLD),--hold)
 
@@ -57,9 +61,12 @@ test: lint
 
 lint: $(VENV)/ready
 	$(CARGO) fmt --check
-	$(CARGO) clippy --quiet --all-targets -- -D warnings
+	$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
 	$(VENV)/bin/ruff check --quiet bindings/python examples scripts tests/browser/lib
-	$(VENV)/bin/ruff format --quiet --check bindings/python examples scripts tests/browser/lib
+	$(VENV)/bin/ruff format --quiet --check bindings/python examples scripts tests/browser/lib bindings/kotlin/src/test/python
+	@if command -v shellcheck >/dev/null; then shellcheck --severity=warning $(SCRIPTS); \
+	elif [ "$(CI)" = true ]; then echo "make: shellcheck is missing" >&2; exit 1; \
+	else echo "make: going on without shellcheck" >&2; fi
 
 $(VENV)/ready: bindings/python/requirements-test.txt
 	@$(call need,$(PYTHON),install Python 3.9 or newer)

@@ -73,12 +73,21 @@ def programs(options: argparse.Namespace) -> dict[str, list[str]]:
     if rust is None:
         subprocess.run(["cargo", "build", "--quiet", "--example", "chat"], check=True, cwd=ROOT, timeout=900)
         rust = ROOT / "target" / "debug" / "examples" / "chat"
-    return {
+    found = {
         "chat.c": [str(options.build / "chat-c")],
         "chat.cpp": [str(options.build / "chat-cpp")],
         "chat.py": [sys.executable, str(ROOT / "examples" / "chat.py")],
         "chat.rs": [str(rust)],
     }
+    # Their builds say what is missing, where it is.
+    for name, program in (("chat.swift", "chat-swift"), ("Chat.kt", "chat-kotlin")):
+        if (options.build / program).exists():
+            found[name] = [str(options.build / program)]
+        elif os.environ.get("CI") == "true":
+            raise SystemExit(f"chat: {options.build / program} is missing")
+        else:
+            print(f"chat: without {name}, which is not built")
+    return found
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""The main job, shown: a signaling server and four native peers in three languages, each a process of its own.
+"""The main job, shown: a signaling server and native peers in several languages, each a process of its own.
+
+Four in C, C++ and Python, and one each in Swift and Kotlin where they are built, which takes those languages' tools.
 
 They meet in one room, form the full mesh, greet each other by text and binary, tell the round trip of each link; one of
 them leaves and the others notice. With --hold one more comes, which sends a picture with sound. Called by `make demo`,
@@ -136,12 +138,16 @@ class Demo:
         return match.group(0)
 
     def peers(self) -> dict[str, list[str]]:
-        return {
+        peers = {
             "ada": [str(self.build / "chat-c")],
             "bo": [str(self.build / "chat-c")],
             "cleo": [str(self.build / "chat-cpp")],
             "dan": [sys.executable, str(ROOT / "examples" / "chat.py")],
         }
+        for name, program in (("fay", "chat-swift"), ("gus", "chat-kotlin")):
+            if (self.build / program).exists():
+                peers[name] = [str(self.build / program)]
+        return peers
 
     def command(self, url: str, name: str, program: list[str], expect: int) -> list[str]:
         options = self.join(url, name)
@@ -153,7 +159,9 @@ class Demo:
         print("== A signaling server, with a secret made for this run")
         url = self.start_server()
         peers = self.peers()
-        print(f"== {len(peers)} peers, each a process: two in C, one in C++, one in Python")
+        further = {"fay": "one in Swift", "gus": "one in Kotlin"}
+        languages = ["two in C", "one in C++", "one in Python", *(further[name] for name in peers if name in further)]
+        print(f"== {len(peers)} peers, each a process: {', '.join(languages)}")
         began = time.monotonic()
         running = {}
         for name, program in peers.items():

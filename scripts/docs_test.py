@@ -7,6 +7,8 @@ these comments in the line before it:
     <!-- from: PATH -->       its lines are in that file, one after the other and without a gap; all of them may be
                               indented by the same amount less or more
     <!-- run: SECONDS -->     bash runs it, in the root of the repository, in at most so many seconds
+    <!-- run-installed: SECONDS -->
+                              the same beside the README's examples, with the library installed where tools look for it
 
 A file must be in RUN_BY below, where a test is named that compiles and runs it; that test must name the file, and must
 itself be run by scripts/test.sh.
@@ -19,8 +21,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +44,8 @@ class Runner:
 
 
 PYTEST = "pytest -q bindings/python/tests"
+KOTLIN = "bindings/kotlin/test.sh"
+SWIFT = "bindings/swift/test.sh"
 
 RUN_BY = {
     "examples/hello.py": Runner("bindings/python/tests/test_examples.py", '"{name}"', PYTEST),
@@ -57,6 +63,20 @@ RUN_BY = {
     "examples/callbacks.c": Runner("tests/c/run.sh", "{stem}", "tests/c/run.sh"),
     "examples/media_send.c": Runner("tests/c/run.sh", "{name}", "tests/c/run.sh"),
     "examples/media_record.c": Runner("tests/c/run.sh", "{name}", "tests/c/run.sh"),
+    "examples/hello.c": Runner("scripts/readme_test.py", '"{name}"', "scripts/readme_test.py"),
+    "examples/hello.cpp": Runner("scripts/readme_test.py", '"{name}"', "scripts/readme_test.py"),
+    "tests/c/exchange.c": Runner("tests/c/run.sh", "{stem}", "tests/c/run.sh"),
+    "tests/c/states.c": Runner("tests/c/run.sh", "{stem}", "tests/c/run.sh"),
+    "tests/c/wrapper.cpp": Runner("tests/c/run.sh", "{stem}", "tests/c/run.sh"),
+    "tests/c/install_test.sh": Runner("tests/c/run.sh", "{name}", "tests/c/run.sh"),
+    # What belongs to a package is compiled and run by that package's own test.
+    "examples/kotlin/Hello.kt": Runner("bindings/kotlin/src/test/kotlin/rtcswarm/ExamplesTest.kt", "HelloKt", KOTLIN),
+    "bindings/kotlin/src/test/kotlin/rtcswarm/Guide.kt": Runner("bindings/kotlin/test.sh", "mvn", KOTLIN),
+    "examples/swift/Package.swift": Runner("bindings/swift/toolchain.sh", "examples/swift", SWIFT),
+    "examples/swift/Sources/hello/main.swift": Runner(
+        "bindings/swift/Tests/RTCSwarmTests/ExampleTests.swift", "hello", SWIFT
+    ),
+    "bindings/swift/Tests/RTCSwarmTests/GuideTests.swift": Runner("bindings/swift/test.sh", "swift test", SWIFT),
     "tests/guide.rs": Runner("scripts/test.sh", "cargo test", "cargo test"),
 }
 
@@ -141,16 +161,27 @@ def check_from(block: Block, name: str) -> None:
         )
 
 
-def check_run(block: Block, seconds: int) -> None:
+def check_installed(block: Block, seconds: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder, prefix = Path(name), Path(name) / "installed"
+        for example in ("hello.c", "hello.cpp"):
+            shutil.copy(ROOT / "examples" / example, folder)
+        install = ["make", "--silent", "install", f"PREFIX={prefix}"]
+        subprocess.run(install, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, timeout=600)
+        found = {"PKG_CONFIG_PATH": f"{prefix}/lib/pkgconfig", "LD_LIBRARY_PATH": f"{prefix}/lib"}
+        check_run(block, seconds, folder, {**found, "CMAKE_PREFIX_PATH": str(prefix)})
+
+
+def check_run(block: Block, seconds: int, folder: Path = ROOT, variables: dict[str, str] | None = None) -> None:
     if block.language not in ("sh", "bash"):
         raise Wrong(f"bash does not run {block.language}")
-    environment = dict(os.environ)
+    environment = {**os.environ, **(variables or {})}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     command = ["bash", "-euo", "pipefail", "-c", "\n".join(block.code)]
     try:
         ran = subprocess.run(
             command,
-            cwd=ROOT,
+            cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -171,10 +202,13 @@ def check(block: Block) -> bool:
         raise Wrong("the block has no language; `text` needs no check")
     source = re.fullmatch(r"<!-- from: (\S+) -->", block.comment)
     run = re.fullmatch(r"<!-- run: (\d+) -->", block.comment)
+    installed = re.fullmatch(r"<!-- run-installed: (\d+) -->", block.comment)
     if source:
         check_from(block, source.group(1))
     elif run:
         check_run(block, int(run.group(1)))
+    elif installed:
+        check_installed(block, int(installed.group(1)))
     else:
         raise Wrong("the line before the block says neither `<!-- from: PATH -->` nor `<!-- run: SECONDS -->`")
     return True
@@ -219,6 +253,8 @@ def check_itself() -> int:
         ("<!-- run: 10 -->\n" + fenced("sh", "test -f Cargo.toml"), None),
         ("<!-- run: 10 -->\n" + fenced("sh", "false\ntrue"), "ends with 1"),
         ("<!-- run: 10 -->\n" + fenced("python", "pass"), "bash does not run"),
+        ("<!-- run-installed: 10 -->\n" + fenced("sh", "pkg-config rtcswarm && test -f hello.c"), None),
+        ("<!-- run-installed: 10 -->\n" + fenced("sh", "cc nothing.c $(pkg-config --libs rtcswarm)"), "ends with 1"),
         ("<!-- run: 1 -->\n" + fenced("sh", "sleep 5"), "longer than 1 s"),
     ]
     for markdown, expected in cases:

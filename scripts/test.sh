@@ -18,10 +18,16 @@ make --no-print-directory docs
 step "Python: types, the package, its wheel and sdist, the examples, the guide"
 (cd bindings/python && "../../$venv/bin/mypy")
 PYTHONPATH=bindings/python "$venv/bin/python" -m pytest -q bindings/python/tests
+step "Kotlin: two peers, one in Python, media, JNI under stress, the guide"
+bindings/kotlin/test.sh
+step "Swift: two peers, peers in C, media, the guide, a package that depends on this one"
+bindings/swift/test.sh
 step "Browser: the JS original in Chromium and in Node, in one room with native peers"
 tests/browser/run.sh
 step "README: its examples as they stand there"
 make --no-print-directory examples >/dev/null
+bindings/kotlin/build-chat.sh
+bindings/swift/build-chat.sh
 "$venv/bin/python" scripts/readme_test.py
 step "Chat: one in each language, in one room"
 "$venv/bin/python" scripts/chat_test.py
@@ -33,9 +39,10 @@ step "Page: the mesh in a real Chromium, with native members"
 make --no-print-directory page
 page/test.sh
 missing=()
-for tool in turnserver valgrind gcc clang g++ clang++ cmake pkg-config node ffmpeg abidiff doxygen mmdebstrap lintian; do
+for tool in turnserver valgrind gcc clang g++ clang++ cmake pkg-config node ffmpeg abidiff doxygen mmdebstrap lintian mvn javac shellcheck; do
   command -v "$tool" >/dev/null || missing+=("$tool")
 done
+[ -x build/chat-swift ] || missing+=("Swift 6, or debootstrap as root")
 [ -n "${CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome >/dev/null || missing+=(chromium)
 if [ ${#missing[@]} -gt 0 ]; then
   printf '\nThe tests that were run passed. Not run: what needs %s.\n' "${missing[*]}"

@@ -40,12 +40,18 @@ def main():
     if len(packages) < 50:
         sys.exit(f"third_party: only {len(packages)} packages were found")
     texts = defaultdict(list)
-    print("rtcswarm contains the standard library of Rust (MIT OR Apache-2.0) and these crates, under the licenses beside")
+    print(
+        "rtcswarm contains the standard library of Rust (MIT OR Apache-2.0) and these crates, under the licenses beside"
+    )
     print("them. The texts of those follow.\n")
     for package in packages:
         name = f"{package['name']} {package['version']}"
         print(f"{name}: {package['license'] or 'see its text'}")
-        files = [file for file in Path(package["manifest_path"]).parent.iterdir() if TEXTS.match(file.name) and file.is_file()]
+        files = [
+            file
+            for file in Path(package["manifest_path"]).parent.iterdir()
+            if TEXTS.match(file.name) and file.is_file()
+        ]
         for file in sorted(files):
             text = file.read_text(encoding="utf-8", errors="replace").strip()
             # Two texts that differ in their line breaks only are one.

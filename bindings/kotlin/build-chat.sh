@@ -3,7 +3,11 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 for tool in java mvn cargo; do
-  command -v "$tool" >/dev/null || { echo "kotlin: $tool is missing" >&2; exit 1; }
+  if ! command -v "$tool" >/dev/null; then
+    echo "kotlin: $tool is missing" >&2
+    [ "${CI:-}" != true ] || exit 1
+    exit 0
+  fi
 done
 ./build-native.sh
 mvn --quiet --batch-mode process-test-classes

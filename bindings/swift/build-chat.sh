@@ -4,11 +4,14 @@
 #
 # Where neither is to be had it says so and makes none.
 #
-#   cargo build --release && bindings/swift/build-chat.sh
+#   cargo build --release && bindings/swift/build-chat.sh [--if-there]     does not make a chroot, but takes one that is there
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/toolchain.sh"
 
+if [ "${1:-}" = --if-there ] && ! command -v swift >/dev/null && ! chroot_is_there; then
+  cannot "Swift 6 is missing"
+fi
 find_swift
 stage_all
 timed "building the examples" build_examples

@@ -84,15 +84,13 @@ in_chroot() {
     env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 sh -c "$1" sh "${@:2}"
 }
 
+chroot_is_there() {
+  [ "$(cat "${RTCSWARM_SWIFT_CHROOT:-$root/build/swift-chroot}/complete" 2>/dev/null)" = "$suite ${packages[*]}" ]
+}
+
 # Sets `stage`, a folder here, and `inside`, what Swift calls it.
 find_swift() {
   local version
-  for file in librtcswarm.so rtcswarm-server; do
-    [ -f "$target/$file" ] || {
-      echo "swift: there is no $target/$file: cargo build --release" >&2
-      exit 1
-    }
-  done
   version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9]*\).*/\1/p') || true
   if [ "${version:-0}" -ge 6 ]; then
     chroot=
@@ -107,12 +105,14 @@ find_swift() {
   mkdir -p "$chroot"
   chroot=$(cd "$chroot" && pwd)
   stage=$chroot/work inside=/work
-  if [ "$(cat "$chroot/complete" 2>/dev/null)" != "$suite ${packages[*]}" ]; then
-    timed "making the chroot" make_chroot || {
-      echo "swift: the chroot could not be made; $chroot.log says more" >&2
-      exit 1
-    }
-  fi
+  # Who makes it may be another process, which is waited for.
+  (
+    flock 9
+    chroot_is_there || timed "making the chroot" make_chroot
+  ) 9>"$chroot.lock" || {
+    echo "swift: the chroot could not be made; $chroot.log says more" >&2
+    exit 1
+  }
   mkdir -p "$stage"
 }
 
@@ -134,6 +134,13 @@ in_swift() { # folder, command
 
 # The sources, the library as `make install` puts it, and the programs of other languages that the tests meet.
 stage_all() {
+  local file
+  for file in librtcswarm.so rtcswarm-server; do
+    [ -f "$target/$file" ] || {
+      echo "swift: there is no $target/$file: cargo build --release" >&2
+      exit 1
+    }
+  done
   rm -rf "$stage/src" "$stage/prefix" "$stage/programs"
   mkdir -p "$stage/src" "$stage/prefix/lib/pkgconfig" "$stage/programs"
   tar -C "$root" --exclude=.build -cf - Package.swift include bindings/swift examples | tar -C "$stage/src" -xf -

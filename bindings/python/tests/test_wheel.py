@@ -165,14 +165,14 @@ def unpacked(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_sdist_has_the_crate_as_it_is(unpacked: Path):
     files = [ROOT / name for name in ("Cargo.toml", "Cargo.lock")]
-    for folder in ("src", "include", "bindings/c"):
+    for folder in ("src", "include", "bindings/c", "bindings/kotlin/jni"):
         files += (ROOT / folder).rglob("*")
     expected = {path.relative_to(ROOT): path.read_bytes() for path in files if path.is_file()}
     assert expected == {path.relative_to(unpacked): path.read_bytes() for path in unpacked.rglob("*") if path.is_file()}
     # And cargo takes it for one: no target of the manifest lies elsewhere.
     command = ("cargo", "metadata", "--offline", "--no-deps", "--format-version=1")
     crates = json.loads(run(*command, "--manifest-path", unpacked / "Cargo.toml"))["packages"]
-    assert {crate["name"] for crate in crates} == {"rtcswarm", "rtcswarm-c"}
+    assert {crate["name"] for crate in crates} == {"rtcswarm", "rtcswarm-c", "rtcswarm-jni"}
     for target in (target for crate in crates for target in crate["targets"]):
         assert Path(target["src_path"]).is_relative_to(unpacked) and Path(target["src_path"]).exists(), target
 
