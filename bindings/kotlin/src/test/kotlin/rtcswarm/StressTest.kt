@@ -26,7 +26,7 @@ class StressTest {
     @Test
     fun `no warning of JNI, no crash, nothing left`() = test {
         val options = listOf("-Xcheck:jni", "-Xmx64m", "-XX:+UseSerialGC")
-        jvm("rtcswarm.StressTestKt", "12", Server.url, Server.token("ada"), Server.token("bo"), options = options).use { child ->
+        jvm("rtcswarm.StressTestKt", "100", Server.url, Server.token("ada"), Server.token("bo"), options = options).use { child ->
             val status = child.exitCode()
             // Whatever it prints but for its own lines is a complaint, of the checks or of the JVM.
             val complaints = child.heard.filterNot { it.startsWith("stress: ") }
