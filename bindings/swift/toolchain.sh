@@ -77,10 +77,10 @@ END
   echo "$suite ${packages[*]}" >"$chroot/complete"
 }
 
-# A shell command in the chroot, with arguments.
+# A shell command in the chroot, with arguments. All that it has begun ends with it.
 in_chroot() {
   # shellcheck disable=SC2016
-  unshare --mount sh -c 'mount -t proc proc "$1/proc" && exec chroot "$@"' sh "$chroot" \
+  unshare --mount --pid --fork --kill-child sh -c 'mount -t proc proc "$1/proc" && exec chroot "$@"' sh "$chroot" \
     env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 sh -c "$1" sh "${@:2}"
 }
 
