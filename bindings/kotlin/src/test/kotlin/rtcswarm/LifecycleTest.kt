@@ -2,6 +2,9 @@ package rtcswarm
 
 import java.lang.ref.WeakReference
 import java.nio.ByteBuffer
+import java.util.concurrent.CountDownLatch
+import java.util.concurrent.atomic.AtomicInteger
+import kotlin.concurrent.thread
 import kotlin.random.Random
 import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
@@ -18,6 +21,7 @@ import kotlinx.coroutines.flow.take
 import kotlinx.coroutines.flow.toList
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withTimeoutOrNull
+import kotlinx.coroutines.yield
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
 import org.junit.jupiter.api.Assertions.assertNotNull
@@ -39,7 +43,8 @@ class LifecycleTest {
     @Test
     fun `collectors that are cancelled lose nothing and change no order`() = test {
         val name = newRoom()
-        val count = 10_000
+        val count = 2000
+        val received = AtomicInteger()
         member(newSwarm(name, "ada")) { ada ->
             newSwarm(name, "bo").use { bo ->
                 bo.start()
@@ -47,19 +52,26 @@ class LifecycleTest {
                 val peer = ada.peer("bo")
                 val sending = scope.launch {
                     repeat(count) {
+                        // So that the one who takes them waits for each.
+                        while (received.get() < it) yield()
+                        spin(Random.nextLong(200))
                         ada.swarm.send(peer, "$it")
-                        // So that the one who takes them waits, now and then.
-                        if (it % 3 == 0) spin(Random.nextLong(200))
                     }
                 }
                 val got = mutableListOf<Int>()
+                val take = { event: Event ->
+                    if (event is Event.Text) {
+                        got += event.text.toInt()
+                        received.incrementAndGet()
+                    }
+                }
                 var cancelled = 0
                 while (got.size < count) {
-                    val collecting = scope.launch { bo.events.filterIsInstance<Event.Text>().collect { got += it.text.toInt() } }
+                    val collecting = scope.launch { bo.events.collect { take(it) } }
                     spin(Random.nextLong(200))
                     collecting.cancelAndJoin()
                     cancelled++
-                    if (cancelled % 10 == 0) bo.nextEvent(1.milliseconds)?.let { if (it is Event.Text) got += it.text.toInt() }
+                    if (cancelled % 10 == 0) bo.nextEvent(1.milliseconds)?.let(take)
                 }
                 assertEquals(List(count) { it }, got)
                 assertTrue(cancelled > 50, "$cancelled")
@@ -201,6 +213,31 @@ class LifecycleTest {
             assertNotNull(withTimeoutOrNull(PATIENCE) { racing.awaitAll() })
         }
         until("no thread") { threads("racing").isEmpty() }
+    }
+
+    @Test
+    fun `it is freed after the calls that run, and none begins later`() = test {
+        val handle = Handle(SwarmConfig("room", "ada").create())
+        val inside = CountDownLatch(1)
+        val go = CountDownLatch(1)
+        val caller =
+            thread {
+                handle.use {
+                    inside.countDown()
+                    go.await()
+                }
+            }
+        inside.await()
+        val closers = List(2) { thread { handle.release() } }
+        until("released") { handle.released }
+        assertThrows(ClosedException::class.java) { handle.use {} }
+        for (closer in closers) {
+            closer.join(50)
+            assertTrue(closer.isAlive, "freed while a call runs")
+        }
+        go.countDown()
+        caller.join()
+        for (closer in closers) closer.join()
     }
 
     @Test
