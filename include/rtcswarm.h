@@ -436,7 +436,7 @@
 #define RTCSWARM_MAX_LIFETIME 2
 
 /*
- Room for an address and its port as text: "192.0.2.1:5000", "[2001:db8::1]:5000".
+ Room for an address and its port as text: `192.0.2.1:5000`, `[2001:db8::1]:5000`.
  */
 #define RTCSWARM_ADDRESS_BYTES 64
 

@@ -63,7 +63,7 @@ pub unsafe extern "C" fn rtcswarm_peer_user_id(
     })
 }
 
-/// Room for an address and its port as text: "192.0.2.1:5000", "[2001:db8::1]:5000".
+/// Room for an address and its port as text: `192.0.2.1:5000`, `[2001:db8::1]:5000`.
 pub const RTCSWARM_ADDRESS_BYTES: usize = 64;
 
 /// Figures of one peer's link. Set `struct_size` to sizeof(rtcswarm_peer_stats) before the call; what is

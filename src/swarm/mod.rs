@@ -1,6 +1,6 @@
 //! What runs a mesh and its links over the network and signaling: the Rust [`Swarm`].
 //!
-//! One task ([`room`]) owns the brain; the driver's task moves datagrams; data goes past the brain: caller →
+//! One task (`room`) owns the brain; the driver's task moves datagrams; data goes past the brain: caller →
 //! link on the way out, link → event queue on the way in. All of a process's swarms share one tokio runtime
 //! of the library's own.
 
