@@ -19,6 +19,9 @@ export RUSTFLAGS="${RUSTFLAGS:-} -C link-arg=-Wl,-z,max-page-size=16384"
 cargo ndk --platform 24 --target arm64-v8a --target armeabi-v7a --target x86_64 --target x86 --output-dir "$out/jni" \
   build --release --package rtcswarm-jni --features bundled --manifest-path "$root/Cargo.toml"
 
+# What else Cargo has made on the way is inside of the shim.
+find "$out/jni" -name '*.so' ! -name librtcswarm_jni.so -delete
+
 # The jar of desktops, without the libraries of desktops.
 mvn --quiet --batch-mode package -DskipTests
 unzip -q -d "$out/classes" target/rtcswarm-kotlin-0.1.0.jar

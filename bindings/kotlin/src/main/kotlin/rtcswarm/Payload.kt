@@ -16,7 +16,7 @@ internal class Payload private constructor(private val root: ByteBuffer) {
     fun copy(): ByteArray = ByteArray(size).also { view().get(it) }
 
     companion object {
-        /** From this size on a copy costs more than a buffer that the garbage collector must see off. */
+        /** Below this size a copy is made, rather than a buffer that the garbage collector must see off. Estimated, not measured. */
         private const val LARGE = 8192
 
         /** The garbage collector does not see the library's memory: with more of it than this held, copies are made. */

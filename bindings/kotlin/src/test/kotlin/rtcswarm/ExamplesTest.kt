@@ -33,7 +33,7 @@ class ExamplesTest {
     }
 
     @Test
-    fun `chat says what the ones in C and Python say`() = test {
+    fun `chat says what the one in Python says`() = test {
         val room = newRoom()
         chat(room, "eli", 2, "--tell-links").use { eli ->
             python(File("$ROOT/examples/chat.py"), *options(room, "dan", 2)).use { dan ->
