@@ -70,6 +70,8 @@ RUN_BY = {
     "tests/c/wrapper.cpp": Runner("tests/c/run.sh", "{stem}", "tests/c/run.sh"),
     "tests/c/install_test.sh": Runner("tests/c/run.sh", "{name}", "tests/c/run.sh"),
     # What belongs to a package is compiled and run by that package's own test.
+    "examples/kotlin/Chat.kt": Runner("scripts/chat_test.py", "{name}", "scripts/chat_test.py"),
+    "examples/swift/Sources/chat/main.swift": Runner("scripts/chat_test.py", "chat.swift", "scripts/chat_test.py"),
     "examples/kotlin/Hello.kt": Runner("bindings/kotlin/src/test/kotlin/rtcswarm/ExamplesTest.kt", "HelloKt", KOTLIN),
     "bindings/kotlin/src/test/kotlin/rtcswarm/Guide.kt": Runner("bindings/kotlin/test.sh", "mvn", KOTLIN),
     "examples/swift/Package.swift": Runner("bindings/swift/toolchain.sh", "examples/swift", SWIFT),
