@@ -104,7 +104,7 @@ def server(program: Path, secret: Path) -> Iterator[str]:
 
 def without_figures(line: str) -> str:
     """What differs between one run and the next."""
-    return re.sub(r"rtt=(\d+\.\d\d)ms (\w+) sent=\d+B received=\d+B$", r"rtt=… \2 sent=… received=…", line)
+    return re.sub(r"rtt=(\d+\.\d\dms|\?) (\w+) sent=\d+B received=\d+B$", r"rtt=… \2 sent=… received=…", line)
 
 
 def meet(chats: list[Chat]) -> None:

@@ -178,6 +178,8 @@ def check_run(block: Block, seconds: int, folder: Path = ROOT, variables: dict[s
     if block.language not in ("sh", "bash"):
         raise Wrong(f"bash does not run {block.language}")
     environment = {**os.environ, **(variables or {})}
+    # What they make is not the user's, and what they try is what they have made.
+    environment["DIST"] = str(ROOT / "build" / "docs-dist")
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     command = ["bash", "-euo", "pipefail", "-c", "\n".join(block.code)]
     try:

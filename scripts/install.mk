@@ -86,8 +86,8 @@ install: build
 	$(if $(STRIP),$(STRIP) $(RTCSWARM_STATIC_STRIP_FLAGS) "$(DESTDIR)$(LIBDIR)/librtcswarm.a")
 	ln -sf $(RTCSWARM_REAL) "$(DESTDIR)$(LIBDIR)/$(RTCSWARM_SONAME)"
 	ln -sf $(RTCSWARM_SONAME) "$(DESTDIR)$(LIBDIR)/$(RTCSWARM_BUILT)"
-	$(RTCSWARM_FILL) bindings/c/rtcswarm.pc.in >"$(DESTDIR)$(RTCSWARM_PKGCONFIG)/rtcswarm.pc"
-	for file in rtcswarmConfig.cmake rtcswarmConfigVersion.cmake; do \
+	umask 022 && $(RTCSWARM_FILL) bindings/c/rtcswarm.pc.in >"$(DESTDIR)$(RTCSWARM_PKGCONFIG)/rtcswarm.pc"
+	umask 022 && for file in rtcswarmConfig.cmake rtcswarmConfigVersion.cmake; do \
 		$(RTCSWARM_FILL) bindings/c/$$file.in >"$(DESTDIR)$(RTCSWARM_CMAKE)/$$file" || exit 1; \
 	done
 	$(INSTALL) -m 644 LICENSE-APACHE LICENSE-MIT "$(DESTDIR)$(DOCDIR)"
@@ -97,4 +97,6 @@ uninstall:
 	rm -f "$(DESTDIR)$(LIBDIR)/$(RTCSWARM_BUILT)" "$(DESTDIR)$(LIBDIR)/$(RTCSWARM_SONAME)" \
 		"$(DESTDIR)$(LIBDIR)/$(RTCSWARM_REAL)" "$(DESTDIR)$(LIBDIR)/librtcswarm.a"
 	rm -f "$(DESTDIR)$(RTCSWARM_PKGCONFIG)/rtcswarm.pc" "$(DESTDIR)$(BINDIR)/rtcswarm-server"
-	rm -rf "$(DESTDIR)$(RTCSWARM_CMAKE)" "$(DESTDIR)$(DOCDIR)"
+	rm -f "$(DESTDIR)$(RTCSWARM_CMAKE)/rtcswarmConfig.cmake" "$(DESTDIR)$(RTCSWARM_CMAKE)/rtcswarmConfigVersion.cmake"
+	rm -f "$(DESTDIR)$(DOCDIR)/LICENSE-APACHE" "$(DESTDIR)$(DOCDIR)/LICENSE-MIT"
+	-rmdir "$(DESTDIR)$(RTCSWARM_CMAKE)" "$(DESTDIR)$(DOCDIR)" 2>/dev/null

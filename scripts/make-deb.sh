@@ -8,6 +8,8 @@
 #   DEB_LEVEL=6              of compression
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# What is in a package is for everybody, whoever has built it.
+umask 022
 release=${RELEASE:-target/release}
 out=${BUILD:-build}/deb
 for tool in dpkg-deb dpkg-shlibdeps dpkg-gensymbols python3; do
@@ -96,7 +98,15 @@ pack() { # directory
 }
 # What a program or a library needs, as dpkg finds it.
 printf 'Source: rtcswarm\n\nPackage: any\nArchitecture: any\n' >"$work/debian/control"
-depends() { (cd "$work" && dpkg-shlibdeps -O "-e$1" 2>/dev/null | sed -n 's/^shlibs:Depends=//p'); }
+depends() {
+  (cd "$work" && dpkg-shlibdeps -O "-e$1" 2>shlibdeps.log | sed -n 's/^shlibs:Depends=//p' | grep .) || {
+    cat "$work/shlibdeps.log" >&2
+    echo "make: dpkg-shlibdeps finds nothing that $1 needs" >&2
+    return 1
+  }
+}
+library_depends=$(depends "$library/$lib/librtcswarm.so.$version")
+server_depends=$(depends "$server/usr/bin/rtcswarm-server")
 
 mkdir -p "$library/DEBIAN"
 echo "activate-noawait ldconfig" >"$library/DEBIAN/triggers"
@@ -104,8 +114,8 @@ echo "librtcswarm $interface librtcswarm$interface (>= $version)" >"$library/DEB
 (cd "$work" && dpkg-gensymbols "-plibrtcswarm$interface" "-v$version" "-P$library" "-O$library/DEBIAN/symbols" -q)
 pack "$library" <<END
 Section: libs
-Multi-Arch: same
-Depends: $(depends "$library/$lib/librtcswarm.so.$version")
+Depends: $library_depends
+Recommends: ca-certificates
 Description: full-mesh WebRTC swarm for native programs (library)
  A room of connected peers: each member of a room has a WebRTC connection to
  every other one, made in two signaling round trips, with data channels and
@@ -114,7 +124,6 @@ END
 
 pack "$development" <<END
 Section: libdevel
-Multi-Arch: same
 Depends: librtcswarm$interface (= $deb_version), libc6-dev
 Suggests: pkg-config, cmake
 Description: full-mesh WebRTC swarm for native programs (development)
@@ -133,7 +142,7 @@ install -d "$server/usr/share/doc/rtcswarm-server"
 gzip -9nc README.md >"$server/usr/share/doc/rtcswarm-server/README.md.gz"
 pack "$server" <<END
 Section: net
-Depends: $(depends "$server/usr/bin/rtcswarm-server")
+Depends: $server_depends
 Description: signaling server for full-mesh WebRTC swarms
  Keeps spare offers of the members of a room for those who come next, and lets
  nobody in without a token that is signed with your key. It is started as a

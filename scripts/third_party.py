@@ -19,7 +19,7 @@ def linked():
     metadata = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
     packages = {package["id"]: package for package in metadata["packages"]}
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
-    found, todo = set(), list(metadata["workspace_members"])
+    found, todo = set(), [package["id"] for package in metadata["packages"] if package["name"] == "rtcswarm-c"]
     while todo:
         node = nodes[todo.pop()]
         if node["id"] in found:
