@@ -90,7 +90,7 @@ fuzz:
 include scripts/install.mk
 include scripts/python.mk
 
-# The references: C by doxygen, of the header, and Rust. A warning is a failure, so is what is public and says nothing.
+# The references: C by doxygen, of the header, and Rust. A warning is a failure; in C so is what is public and says nothing.
 docs:
 	@$(call need,doxygen,it makes pages of include/rtcswarm.h)
 	@mkdir -p $(BUILD)/docs
