@@ -259,7 +259,7 @@ static void packets(void) {
   OK(rtcswarm_send_rtp(alice->swarm, tracks[1], packet, sizeof packet, &reached, &skipped));
   CHECK(reached == 1 && skipped == 0);
   const rtcswarm_event *event = await(&room, bob, RTCSWARM_EVENT_RTP);
-  CHECK(event->track == theirs[1] && event->peer == of_alice && event->codec == 0);
+  CHECK(event->track == theirs[1] && event->peer == of_alice && event->codec == RTCSWARM_CODEC_VP8);
   /* Its marker, time and payload; type, number and source are the connection's. */
   CHECK(event->length >= sizeof packet && event->data[0] >> 6 == 2 && event->data[1] >> 7 == 1);
   CHECK(memcmp(event->data + 4, packet + 4, 4) == 0);
