@@ -221,6 +221,7 @@ extension RTCSwarm {
         public let peer: PeerID
         public let userID: String
         public let track: TrackID
+        public let codec: Codec
         /// The library's bytes, not copied, as in ``Binary``.
         public let packet: Data
     }

@@ -112,7 +112,10 @@ extension RTCSwarm.Event {
                         codec: RTCSwarm.Codec(rawValue: raw.codec) ?? .unknown, data: event.data, rtpTime: raw.rtp_time,
                         isKeyFrame: has(RTCSWARM_FLAG_KEY_FRAME), followsGap: has(RTCSWARM_FLAG_GAP)))
             case RTCSWARM_EVENT_RTP:
-                .rtp(.init(time: time, peer: peer, userID: userID, track: track, packet: event.data))
+                .rtp(
+                    .init(
+                        time: time, peer: peer, userID: userID, track: track,
+                        codec: RTCSwarm.Codec(rawValue: raw.codec) ?? .unknown, packet: event.data))
             case RTCSWARM_EVENT_KEY_FRAME_WANTED:
                 .keyFrameWanted(.init(time: time, peer: peer, userID: userID, track: track))
             default:

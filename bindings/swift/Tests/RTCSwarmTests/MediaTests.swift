@@ -29,6 +29,10 @@ extension Member {
         try await first { if case .keyFrameWanted(let wanted) = $0, wanted.track == track { () } else { nil } }
     }
 
+    func wishes(for track: RTCSwarm.TrackID) -> Int {
+        events.all.count { if case .keyFrameWanted(let wanted) = $0 { wanted.track == track } else { false } }
+    }
+
     func frame(_ data: Data) async throws -> RTCSwarm.Frame {
         try await first { if case .frame(let frame) = $0, frame.data == data { frame } else { nil } }
     }
@@ -89,8 +93,26 @@ struct MediaTests {
                     == RTCSwarm.Delivery(reached: 0, skipped: 1))
             try ada.swarm.unmute(video)
             #expect(try await bo.muted(false) == theirs)
-            try bo.swarm.requestKeyFrame(of: theirs, from: try await bo.peer("ada"))
+        }
+    }
+
+    @Test func keyFramesCanBeAskedFor() async throws {
+        try await inRoom { room in
+            let (ada, bo) = (try room.join("ada"), try room.join("bo"))
+            let video = try ada.swarm.addStream("cam", tracks: cam)["video"]!
+            let theirs = try await bo.stream(of: "ada")["video"]!
             try await ada.wanted(video)
+            // That was the library, on its own; with a key frame there it has no reason to.
+            let data = vp8(10, key: true)
+            try ada.swarm.sendFrame(data, track: video, rtpTime: 0, isKeyFrame: true)
+            _ = try await bo.frame(data)
+            let earlier = ada.wishes(for: video)
+            let peer = try await bo.peer("ada")
+            // Again, because one too soon after another changes nothing.
+            try await eventually("a key frame is wanted once more") {
+                try bo.swarm.requestKeyFrame(of: theirs, from: peer)
+                return ada.wishes(for: video) > earlier
+            }
         }
     }
 
@@ -144,6 +166,7 @@ struct MediaTests {
             let packet = Data([0x80, 0x80, 0, 1, 0, 1, 2, 3, 4, 5, 6, 7]) + Data("payload".utf8)
             #expect(try ada.swarm.sendRTP(packet, track: video).reached == 1)
             let got = try await bo.first { if case .rtp(let rtp) = $0 { rtp } else { nil } }
+            #expect(got.codec == .vp8)
             #expect(got.track == theirs && got.packet[4..<8] == packet[4..<8] && got.packet.suffix(7) == packet.suffix(7))
             #expect(code { try ada.swarm.sendRTP(packet.prefix(11), track: video) } == .invalid)
             #expect(code { try ada.swarm.sendRTP(packet + Data(count: 1120), track: video) } == .tooLarge)
