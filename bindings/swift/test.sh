@@ -72,9 +72,26 @@ run() {
     return 1
   }
   # A run without tests is none.
-  grep 'Test run with [1-9][0-9]* tests passed' "$stage/test.log"
+  grep -E 'Test run with [1-9][0-9]* tests?( in [0-9]+ suites?)? passed' "$stage/test.log" || {
+    cat "$stage/test.log" >&2
+    echo "swift: no line of the tests' output says that any has run and passed" >&2
+    return 1
+  }
 }
 
+# Whoever names a folder of theirs by mistake keeps it.
+spare_folders() {
+  local chroot
+  chroot=$(mktemp -d)
+  echo precious >"$chroot/theirs"
+  ! claim_chroot 2>/dev/null && [ "$(cat "$chroot/theirs")" = precious ] && [ ! -e "$chroot/$marker" ] &&
+    rm "$chroot/theirs" || return 1
+  # One that was empty is taken, and is emptied again.
+  claim_chroot && touch "$chroot/ours" && claim_chroot && [ "$(ls -A "$chroot")" = "$marker" ] || return 1
+  rm -r "$chroot"
+}
+
+timed "sparing folders of others" spare_folders
 find_swift
 stage_all
 timed "building the peers in C" compile_peers

@@ -3,7 +3,10 @@
 # and the C library where it can use them.
 #
 #   RTCSWARM_TARGET         where librtcswarm.so and rtcswarm-server are; default target/release
-#   RTCSWARM_SWIFT_CHROOT   where the chroot is made, and found again; default build/swift-chroot
+#   RTCSWARM_SWIFT_CHROOT   where the chroot is made, and found again: a folder of its own, empty or not there at first;
+#                           default build/swift-chroot
+#
+# One script at a time uses it; another one waits.
 #
 # For the chroot root is needed, debootstrap, and 2 GB of disk. Nothing stays mounted: /proc is mounted for the time of a command,
 # in a mount namespace of its own.
@@ -11,6 +14,7 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 target=${RTCSWARM_TARGET:-$root/target/release}
 suite=trixie
+marker=.rtcswarm-swift-chroot
 packages=(swiftlang libc6-dev libstdc++-14-dev git)
 swift_flags=(-Xswiftc -warnings-as-errors)
 
@@ -38,10 +42,22 @@ mirror() {
     awk '$1 == "Debian" { print $2; exit }'
 }
 
+# Only a folder that this script has marked as its own, while it was empty, is ever emptied. The mark itself stays, so that what
+# an interrupted one leaves can be emptied too.
+claim_chroot() {
+  if [ ! -f "$chroot/$marker" ]; then
+    [ -z "$(ls -A "$chroot")" ] || {
+      echo "swift: $chroot is neither empty nor a chroot with Swift of this script's making: name another, or remove it" >&2
+      return 1
+    }
+    echo "Made by bindings/swift/toolchain.sh, which empties this folder when it makes its chroot anew." >"$chroot/$marker"
+  fi
+  find "$chroot" -mindepth 1 -maxdepth 1 ! -name "$marker" \
+    -exec rm -rf --one-file-system --preserve-root=all -- {} +
+}
+
 make_chroot() {
   echo "swift: making a chroot with Swift in $chroot, which takes some minutes"
-  rm -rf --one-file-system "$chroot"
-  mkdir -p "$(dirname "$chroot")"
   local log=$chroot.log eatmydata=()
   command -v eatmydata >/dev/null && eatmydata=(eatmydata)
   # shellcheck disable=SC2046
@@ -96,6 +112,7 @@ find_swift() {
     chroot=
     stage=$root/build/swift inside=$root/build/swift
     mkdir -p "$stage"
+    hold_lock "$stage.lock"
     return
   fi
   [ "$(uname -s)" = Linux ] || cannot "Swift 6 is missing"
@@ -103,17 +120,31 @@ find_swift() {
   command -v debootstrap >/dev/null || cannot "Swift 6 is missing, and debootstrap to make a chroot that has it"
   chroot=${RTCSWARM_SWIFT_CHROOT:-$root/build/swift-chroot}
   mkdir -p "$chroot"
-  chroot=$(cd "$chroot" && pwd)
+  chroot=$(cd "$chroot" && pwd -P)
   stage=$chroot/work inside=/work
-  # Who makes it may be another process, which is waited for.
-  (
-    flock 9
-    chroot_is_there || timed "making the chroot" make_chroot
-  ) 9>"$chroot.lock" || {
-    echo "swift: the chroot could not be made; $chroot.log says more" >&2
+  hold_lock "$chroot.lock"
+  if ! chroot_is_there; then
+    claim_chroot || exit 1
+    timed "making the chroot" make_chroot 9>&- || {
+      echo "swift: the chroot could not be made; $chroot.log says more" >&2
+      exit 1
+    }
+  fi
+  mkdir -p "$stage"
+}
+
+# Until the end of the script: what makes the chroot, and what is staged, built and run in it, belong to one script at a time. What
+# is run closes the descriptor, 9, so that nothing that lives longer than the script keeps the lock.
+hold_lock() { # file
+  # macOS has none.
+  command -v flock >/dev/null || return 0
+  exec 9>"$1"
+  flock -n 9 && return
+  echo "swift: waiting for another script that has $1"
+  flock -w 1800 9 || {
+    echo "swift: another script has had $1 for half an hour" >&2
     exit 1
   }
-  mkdir -p "$stage"
 }
 
 # A command where Swift is, in a folder of the stage; it finds the staged library.
@@ -126,9 +157,9 @@ in_swift() { # folder, command
   )
   if [ -n "$chroot" ]; then
     # shellcheck disable=SC2016
-    in_chroot 'cd "$1" && shift && exec env "$@"' "$folder" "${given[@]}" "$@"
+    in_chroot 'cd "$1" && shift && exec env "$@"' "$folder" "${given[@]}" "$@" 9>&-
   else
-    (cd "$folder" && env "${given[@]}" "$@")
+    (cd "$folder" && env "${given[@]}" "$@") 9>&-
   fi
 }
 
