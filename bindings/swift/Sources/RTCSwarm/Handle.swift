@@ -322,7 +322,11 @@ final class Handle: @unchecked Sendable {
 
     private func pull(_ milliseconds: Int32) -> Pulled {
         var raw: UnsafeMutablePointer<rtcswarm_event>?
-        let status = rtcswarm_next_event(pointer, milliseconds, &raw)
+        var status = rtcswarm_next_event(pointer, milliseconds, &raw)
+        // A wake of earlier, whose wait was over already, says nothing about what is there.
+        while milliseconds == 0 && status == RTCSWARM_WOKEN {
+            status = rtcswarm_next_event(pointer, milliseconds, &raw)
+        }
         switch status {
         case RTCSWARM_OK:
             guard let raw else { return .nothing }

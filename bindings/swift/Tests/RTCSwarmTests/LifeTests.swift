@@ -89,6 +89,21 @@ struct LifeTests {
         await swarm.free()
     }
 
+    @Test func wakingUpHidesNoEvent() async throws {
+        let swarm = try RTCSwarm(Room().configuration("ada"))
+        try swarm.start()
+        // Readable: the first signal is there.
+        var descriptor: Int32 = -1
+        #expect(try swarm.handle.use { rtcswarm_get_fd($0, &descriptor) } == RTCSWARM_OK)
+        var polled = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        #expect(poll(&polled, 1, 30_000) == 1)
+        for _ in 1...3 {
+            #expect(try swarm.handle.use { rtcswarm_wakeup($0) } == RTCSWARM_OK)
+        }
+        #expect(try await swarm.nextEvent(timeout: .zero) != nil)
+        await swarm.free()
+    }
+
     @Test func cancellingLosesNothing() async throws {
         try await inRoom { room in
             let bo = try room.join("bo")
