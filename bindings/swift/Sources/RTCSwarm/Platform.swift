@@ -21,8 +21,18 @@ final class Guarded<Value>: @unchecked Sendable {
 
     init(_ value: Value) {
         self.value = value
-        // With default attributes these fail only for lack of memory.
-        precondition(pthread_mutex_init(mutex, nil) == 0 && pthread_cond_init(condition, nil) == 0, "no memory")
+        // With these attributes they fail only for lack of memory.
+        precondition(pthread_mutex_init(mutex, nil) == 0, "no memory")
+        #if canImport(Darwin)
+            precondition(pthread_cond_init(condition, nil) == 0, "no memory")
+        #else
+            var attributes = pthread_condattr_t()
+            precondition(pthread_condattr_init(&attributes) == 0, "no memory")
+            defer { pthread_condattr_destroy(&attributes) }
+            // The clock of `waitAtMost`, which nobody sets.
+            precondition(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0, "no monotonic clock")
+            precondition(pthread_cond_init(condition, &attributes) == 0, "no memory")
+        #endif
     }
 
     deinit {
@@ -55,15 +65,26 @@ final class Guarded<Value>: @unchecked Sendable {
             case .again(nil):
                 pthread_cond_wait(condition, mutex)
             case .again(let patience?):
-                var until = timespec()
-                clock_gettime(CLOCK_REALTIME, &until)
-                let (seconds, attoseconds) = max(patience, .zero).components
-                let nanoseconds = until.tv_nsec + Int(attoseconds / 1_000_000_000)
-                until.tv_sec += time_t(seconds) + nanoseconds / 1_000_000_000
-                until.tv_nsec = nanoseconds % 1_000_000_000
-                pthread_cond_timedwait(condition, mutex, &until)
+                waitAtMost(patience)
             }
         }
+    }
+
+    /// With the mutex held.
+    private func waitAtMost(_ patience: Duration) {
+        let (seconds, attoseconds) = max(patience, .zero).components
+        let nanoseconds = Int(attoseconds / 1_000_000_000)
+        #if canImport(Darwin)
+            var time = timespec(tv_sec: time_t(seconds), tv_nsec: nanoseconds)
+            pthread_cond_timedwait_relative_np(condition, mutex, &time)
+        #else
+            var until = timespec()
+            clock_gettime(CLOCK_MONOTONIC, &until)
+            let sum = Int(until.tv_nsec) + nanoseconds
+            until.tv_sec += time_t(seconds) + time_t(sum / 1_000_000_000)
+            until.tv_nsec = .init(sum % 1_000_000_000)
+            pthread_cond_timedwait(condition, mutex, &until)
+        #endif
     }
 
     enum Look<Result> {
