@@ -11,7 +11,7 @@ var greetings = 0
 while greetings < 3, let event = try await swarm.nextEvent(timeout: .seconds(10)) {
     switch event {
     case .peerOpen(let open):
-        try await swarm.send("hello", to: open.peer)
+        try? await swarm.send("hello", to: open.peer)  // it may be gone again
     case .text(let text):
         print(text.userID, "says", text.text)
         greetings += 1
