@@ -227,7 +227,7 @@ public sealed interface Event {
         /**
          * The frame, without a copy where it is large: a read-only buffer, a new one with its own position each time, which
          * may be kept as long as you like. The memory is the library's, and goes back when the garbage collector has found
-         * the event and all buffers of it to be garbage.
+         * the event and all buffers of it to be garbage. On Android it is always a copy.
          */
         public val data: ByteBuffer get() = payload.view()
 
@@ -244,6 +244,7 @@ public sealed interface Event {
         override val peer: PeerId,
         override val userId: String,
         public val track: TrackId,
+        public val codec: Codec,
         private val payload: Payload,
     ) : PeerEvent {
         /** In bytes. */
@@ -255,7 +256,7 @@ public sealed interface Event {
         /** A copy of the packet. */
         public fun toByteArray(): ByteArray = payload.copy()
 
-        override fun toString(): String = "Rtp(peer=$peer, userId=$userId, track=$track, size=$size)"
+        override fun toString(): String = "Rtp(peer=$peer, userId=$userId, track=$track, codec=$codec, size=$size)"
     }
 
     /** The peer cannot begin, or go on with, a track of ours without a key frame. */

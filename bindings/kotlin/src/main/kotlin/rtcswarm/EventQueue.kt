@@ -16,7 +16,9 @@ import kotlinx.coroutines.suspendCancellableCoroutine
 internal class EventQueue(
     private val handle: Handle,
     private val threadName: String,
+    /** Told of each event that was taken, once, without a lock: whom it resumes may run right here. */
     private val onEvent: (Event) -> Unit,
+    private val start: (Thread) -> Unit = Thread::start,
 ) {
     private val lock = ReentrantLock()
     private val wanted = lock.newCondition()
@@ -51,26 +53,31 @@ internal class EventQueue(
         }
     }
 
-    /** The next event if there is one already. Throws [ClosedException] after the last one. */
-    fun poll(): Event? =
-        lock.withLock {
-            val result = taken
-            when {
-                result != null -> {
+    /** The next event if there is one already. Throws [ClosedException] after the last one, and when the handle is released. */
+    fun poll(): Event? {
+        val pulled =
+            lock.withLock {
+                if (handle.released) {
                     taken = null
-                    result.getOrThrow()
+                    throw ClosedException("this swarm is closed")
                 }
-                ended -> throw ClosedException("this swarm is closed, and its last event was taken")
-                waiting -> null
-                else ->
-                    try {
-                        pull(0)
-                    } catch (closed: ClosedException) {
-                        ended = true
-                        throw closed
-                    }
+                taken?.let { result ->
+                    taken = null
+                    // The thread has told of it.
+                    return result.getOrThrow()
+                }
+                if (ended) throw ClosedException("this swarm is closed, and its last event was taken")
+                if (waiting) return null
+                try {
+                    pull(0)
+                } catch (closed: ClosedException) {
+                    ended = true
+                    throw closed
+                }
             }
-        }
+        pulled?.let(onEvent)
+        return pulled
+    }
 
     /** Until [poll] gives something. */
     suspend fun await() {
@@ -80,36 +87,44 @@ internal class EventQueue(
                 lock.withLock {
                     // A released one has no thread any more: `poll` says so.
                     if (taken != null || ended || handle.released) {
-                        true
+                        Result.success(Unit)
                     } else {
                         waiter = continuation
-                        if (!waiting) {
-                            waiting = true
-                            thread?.let { wanted.signal() } ?: startThread()
-                        }
-                        false
+                        wake()
                     }
                 }
-            if (ready) continuation.resume(Unit)
+            // Not thrown: the continuation would stay, and be resumed once more when its job is cancelled.
+            ready?.let(continuation::resumeWith)
         }
     }
 
-    /** When the handle is released: lets the thread end. */
+    /** When the handle is released: lets the thread end, and go of what it has taken. */
     fun stop() {
         val woken =
             lock.withLock {
+                taken = null
                 wanted.signal()
                 waiter.also { waiter = null }
             }
         woken?.resume(Unit)
     }
 
-    private fun startThread() {
-        thread =
-            Thread({ run() }, threadName).also {
-                it.isDaemon = true
-                it.start()
-            }
+    /** Has the thread wait, with the lock held. Gives a failure if there is none to be had, and then nobody waits. */
+    private fun wake(): Result<Unit>? {
+        if (waiting) return null
+        waiting = true
+        if (thread != null) {
+            wanted.signal()
+            return null
+        }
+        try {
+            thread = Thread({ run() }, threadName).also { it.isDaemon = true }.also(start)
+            return null
+        } catch (failure: Throwable) {
+            waiting = false
+            waiter = null
+            return Result.failure(failure)
+        }
     }
 
     private fun run() {
@@ -124,10 +139,14 @@ internal class EventQueue(
             val woken =
                 lock.withLock {
                     waiting = false
-                    if (result.exceptionOrNull() is ClosedException) ended = true else taken = result
+                    when {
+                        result.exceptionOrNull() is ClosedException -> ended = true
+                        !handle.released -> taken = result
+                    }
                     waiter.also { waiter = null }
                 }
             woken?.resume(Unit)
+            result.onSuccess(onEvent)
         }
     }
 
@@ -140,9 +159,7 @@ internal class EventQueue(
         while (true) {
             val status = handle.use { Native.nextEvent(it, timeoutMs, numbers).also { status -> throwUnlessDaily(status) } }
             if (status != Native.OK) return null
-            val event = decoder.event(numbers) ?: continue
-            onEvent(event)
-            return event
+            return decoder.event(numbers) ?: continue
         }
     }
 
@@ -179,17 +196,18 @@ private class Decoder {
         val payload = Payload.of(pointer, numbers[Native.LENGTH])
         val time = numbers[Native.TIME_US].microseconds
         val track = TrackId(numbers[Native.TRACK])
+        val codec = Codec.of(numbers[Native.CODEC].toInt())
         val flags = numbers[Native.FLAGS].toInt()
         return when (kind) {
             BINARY -> Event.Binary(time, peer, userId, channel(numbers), payload)
-            RTP -> Event.Rtp(time, peer, userId, track, payload)
+            RTP -> Event.Rtp(time, peer, userId, track, codec, payload)
             else ->
                 Event.Frame(
                     time,
                     peer,
                     userId,
                     track,
-                    Codec.of(numbers[Native.CODEC].toInt()),
+                    codec,
                     payload,
                     numbers[Native.RTP_TIME].toUInt(),
                     flags and KEY_FRAME_FLAG != 0,

@@ -22,6 +22,13 @@ internal class Payload private constructor(private val root: ByteBuffer) {
         /** The garbage collector does not see the library's memory: with more of it than this held, copies are made. */
         private const val MOST_HELD = 64L * 1024 * 1024
 
+        /** Before API level 27 a view of a direct buffer does not keep that one alive on Android, which nothing here can mend. */
+        @Volatile
+        var alwaysCopy: Boolean = isAndroid(System.getProperty("java.vm.name"), System.getProperty("java.vendor"))
+
+        fun isAndroid(virtualMachine: String?, vendor: String?): Boolean =
+            virtualMachine == "Dalvik" || vendor.orEmpty().contains("Android")
+
         /** Bytes of the library's memory that buffers hold. */
         val held = AtomicLong()
 
@@ -29,7 +36,7 @@ internal class Payload private constructor(private val root: ByteBuffer) {
         fun of(event: Long, size: Long): Payload {
             var owned = true
             try {
-                if (size < LARGE || held.get() + size > MOST_HELD) return Payload(ByteBuffer.wrap(Native.eventBytes(event)))
+                if (alwaysCopy || size < LARGE || held.get() + size > MOST_HELD) return Payload(ByteBuffer.wrap(Native.eventBytes(event)))
                 val buffer = Native.eventBuffer(event)
                 held.addAndGet(size)
                 Reaper.watch(buffer) {

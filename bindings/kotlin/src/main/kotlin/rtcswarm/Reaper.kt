@@ -37,7 +37,12 @@ internal object Reaper {
     private fun run() {
         while (true) {
             val watch = garbage.remove() as Watch
-            if (watched.remove(watch)) watch.action()
+            if (!watched.remove(watch)) continue
+            try {
+                watch.action()
+            } catch (_: Throwable) {
+                // Such as no memory for a thread. What else there is to give back must not stay for it.
+            }
         }
     }
 }

@@ -2,8 +2,10 @@ package rtcswarm
 
 import java.lang.ref.WeakReference
 import java.nio.ByteBuffer
+import java.util.Collections
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.atomic.AtomicInteger
+import java.util.concurrent.locks.ReentrantLock
 import kotlin.concurrent.thread
 import kotlin.random.Random
 import kotlin.time.Duration.Companion.milliseconds
@@ -121,8 +123,16 @@ class LifecycleTest {
 
     @Test
     fun `after close every call says so`() = test {
-        val swarm = newSwarm(newRoom(), "ada")
+        val name = newRoom()
+        val swarm = newSwarm(name, "late")
         swarm.start()
+        assertTrue(swarm.nextEvent() is Event.SignalingState)
+        assertNull(swarm.nextEvent(20.milliseconds))
+        // The thread has taken an event for who has gone, and sleeps.
+        member(newSwarm(name, "bo")) { bo ->
+            bo.peer("late")
+            until("it sleeps") { threads("late").single().state == Thread.State.WAITING }
+        }
         swarm.close()
         swarm.close()
         swarm.leave()
@@ -161,7 +171,101 @@ class LifecycleTest {
             val error = runCatching { call() }.exceptionOrNull()
             assertTrue(error is ClosedException && error.status == -12, "call $index: $error")
         }
-        assertEquals("Swarm(ada in ${swarm.room})", "$swarm")
+        assertEquals("Swarm(late in ${swarm.room})", "$swarm")
+    }
+
+    /** A queue of a native swarm that is about to tell of its signaling. */
+    private suspend fun queue(onEvent: (Event) -> Unit, start: (Thread) -> Unit, body: suspend (EventQueue) -> Unit) {
+        val config = SwarmConfig(newRoom(), "ada")
+        config.signaling = Server.url
+        config.token = Server.token("ada")
+        val handle = Handle(config.create())
+        val queue = EventQueue(handle, "rtcswarm-queue", onEvent, start)
+        try {
+            body(queue)
+            handle.use { check(Native.start(it)) }
+            val event = withTimeoutOrNull(PATIENCE / 6) { queue.takeOne() }
+            assertTrue(event is Event.SignalingState, "$event")
+        } finally {
+            handle.release()
+            queue.stop()
+        }
+    }
+
+    private suspend fun EventQueue.takeOne(): Event {
+        while (true) {
+            // First, so that it is the thread that takes it.
+            await()
+            poll()?.let { return it }
+        }
+    }
+
+    @Test
+    fun `a thread that cannot be started is started by the next one`() = test {
+        val attempts = AtomicInteger()
+        val start = { thread: Thread -> if (attempts.incrementAndGet() == 1) throw OutOfMemoryError("no thread") else thread.start() }
+        queue({}, start) { queue ->
+            val failure = runCatching { queue.await() }.exceptionOrNull()
+            assertTrue(failure is OutOfMemoryError, "$failure")
+        }
+        assertEquals(2, attempts.get())
+    }
+
+    @Test
+    fun `who hears of an event does not hold the lock`() = test {
+        val lock = EventQueue::class.java.getDeclaredField("lock").apply { isAccessible = true }
+        val threads = Collections.synchronizedList(mutableListOf<String>())
+        lateinit var queue: EventQueue
+        val hear = { _: Event ->
+            val held = (lock.get(queue) as ReentrantLock).isHeldByCurrentThread
+            threads += if (held) "with the lock" else Thread.currentThread().name.takeIf { it == "rtcswarm-queue" } ?: "caller"
+        }
+        // Heard of by the thread,
+        queue(hear, Thread::start) { queue = it }
+        until("heard of") { threads.isNotEmpty() }
+        assertEquals(listOf("rtcswarm-queue"), threads)
+        // and by who looks: there is an event, and no thread yet.
+        newSwarm(newRoom(), "ada").use { swarm ->
+            swarm.start()
+            until("an event") { swarm.stats().queuedEvents > 0 }
+            val core = Swarm::class.java.getDeclaredField("core").apply { isAccessible = true }.get(swarm)
+            val handle = core.javaClass.getDeclaredField("handle").apply { isAccessible = true }.get(core) as Handle
+            queue = EventQueue(handle, "rtcswarm-never", hear)
+            assertNotNull(queue.poll())
+        }
+        assertEquals(listOf("rtcswarm-queue", "caller"), threads)
+    }
+
+    @Test
+    fun `what fails does not keep the reaper from the rest`() = test {
+        val done = AtomicInteger()
+        Reaper.watch(Any()) {
+            done.incrementAndGet()
+            throw OutOfMemoryError("of a test")
+        }
+        untilCollected("the one that fails") { done.get() == 1 }
+        Reaper.watch(Any()) { done.incrementAndGet() }
+        untilCollected("the one after it") { done.get() == 2 }
+    }
+
+    @Test
+    fun `on Android there are only copies`() = test {
+        assertTrue(Payload.isAndroid("Dalvik", null))
+        assertTrue(Payload.isAndroid("ART", "The Android Project"))
+        assertFalse(Payload.isAndroid("OpenJDK 64-Bit Server VM", "Debian"))
+        assertFalse(Payload.alwaysCopy)
+        Payload.alwaysCopy = true
+        try {
+            val bytes = Random.nextBytes(100_000)
+            room("ada", "bo") { (ada, bo) ->
+                ada.swarm.send(ada.peer("bo"), bytes)
+                val got = bo.wait<Event.Binary>()
+                assertFalse(got.data.isDirect)
+                assertEquals(ByteBuffer.wrap(bytes), got.data)
+            }
+        } finally {
+            Payload.alwaysCopy = false
+        }
     }
 
     @Test

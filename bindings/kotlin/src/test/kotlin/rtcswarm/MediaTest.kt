@@ -121,7 +121,7 @@ class MediaTest {
             assertEquals(Broadcast(1, 0), ada.swarm.sendRtp(video, ByteBuffer.allocateDirect(packet.size).put(packet).apply { flip() }))
             until("both packets") { bo.heard.value.count { it is Event.Rtp } == 2 }
             for (got in bo.heard.value.filterIsInstance<Event.Rtp>()) {
-                assertEquals(theirs, got.track)
+                assertEquals(theirs to Codec.VP8, got.track to got.codec)
                 assertEquals("payload", got.toByteArray().decodeToString(got.size - 7))
                 assertEquals(listOf<Byte>(0, 1, 2, 3), got.toByteArray().slice(4..7))
             }
