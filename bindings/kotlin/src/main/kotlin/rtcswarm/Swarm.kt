@@ -197,8 +197,8 @@ public class Swarm(config: SwarmConfig) : AutoCloseable {
         }
 
     /**
-     * A further channel to a native peer, reliable unless [maxRetransmits] (0 to 65535) or [maxLifetime] (to 65535 ms) is given. Gives its
-     * number; [Event.ChannelOpen] follows at both ends, and until then sends on it throw [NoChannelException]. [UnsupportedException]
+     * A further channel to a native peer, reliable unless [maxRetransmits] (0 to 65535) or [maxLifetime] (to 65535 ms, rounded up to whole
+     * ones) is given. Gives its number; [Event.ChannelOpen] follows at both ends, and until then sends on it throw [NoChannelException]. [UnsupportedException]
      * where the peer is a browser, or has as many channels as it may.
      */
     public fun openChannel(
@@ -212,7 +212,8 @@ public class Swarm(config: SwarmConfig) : AutoCloseable {
         if (maxRetransmits != null && maxLifetime != null) {
             throw InvalidArgumentException("a channel has maxRetransmits or maxLifetime, not both")
         }
-        val limit = maxRetransmits?.toLong() ?: maxLifetime?.inWholeMilliseconds ?: 0
+        if (maxLifetime != null && maxLifetime.isNegative()) throw InvalidArgumentException("maxLifetime is negative")
+        val limit = maxRetransmits?.toLong() ?: maxLifetime?.let(::millisecondsRoundedUp) ?: 0
         if (limit !in 0..0xFFFF) throw InvalidArgumentException("a channel's limit is not between 0 and 65535")
         val reliability = if (maxRetransmits != null) 1 else if (maxLifetime != null) 2 else 0
         val labelBytes = encode(label, "label")
@@ -414,6 +415,11 @@ public class Swarm(config: SwarmConfig) : AutoCloseable {
         if (status == Native.WOULD_BLOCK) return false
         check(status)
         return true
+    }
+
+    private fun millisecondsRoundedUp(time: Duration): Long {
+        val whole = time.inWholeMilliseconds
+        return if (whole.milliseconds < time) whole + 1 else whole
     }
 
     private fun known(number: Int): Int {

@@ -55,10 +55,10 @@ public class SwarmConfig(
      */
     public var signaling: String? = null
 
-    /** What the signaling server asks for. */
+    /** What the signaling server asks for. Only with [signaling]. */
     public var token: String? = null
 
-    /** A PEM file with further certificate authorities that may vouch for the signaling server. */
+    /** A PEM file with further certificate authorities that may vouch for the signaling server. Only with [signaling]. */
     public var caFile: String? = null
 
     /** Spare offers kept on the server for who comes next: 0 to 64, default 1. */
@@ -119,6 +119,10 @@ public class SwarmConfig(
     private fun fill(config: Long) {
         text(config, Native.ROOM, encode(room, "room"))
         text(config, Native.USER_ID, encode(userId, "userId"))
+        if (signaling == null) {
+            if (token != null) throw InvalidArgumentException("token is for the signaling server, and signaling is not set")
+            if (caFile != null) throw InvalidArgumentException("caFile is for the signaling server, and signaling is not set")
+        }
         signaling?.let { url -> text(config, Native.SIGNALING, encode(url, "signaling"), token?.let { encode(it, "token") }) }
         caFile?.let { text(config, Native.CA_FILE, encode(it, "caFile")) }
         peerBuffer?.let { number(config, Native.PEER_BUFFER, it, "peerBuffer") }

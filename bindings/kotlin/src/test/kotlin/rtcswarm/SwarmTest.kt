@@ -6,6 +6,7 @@ import java.util.concurrent.TimeUnit
 import kotlin.random.Random
 import kotlin.time.Duration.Companion.microseconds
 import kotlin.time.Duration.Companion.milliseconds
+import kotlin.time.Duration.Companion.nanoseconds
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.async
 import kotlinx.coroutines.channels.Channel
@@ -161,6 +162,11 @@ class SwarmTest {
             assertThrows(InvalidArgumentException::class.java) {
                 ada.swarm.openChannel(peer, "x", maxRetransmits = 1, maxLifetime = 1.seconds)
             }
+            assertThrows(InvalidArgumentException::class.java) { ada.swarm.openChannel(peer, "x", maxLifetime = (-1).nanoseconds) }
+            // Rounded up it is too long.
+            assertThrows(InvalidArgumentException::class.java) {
+                ada.swarm.openChannel(peer, "x", maxLifetime = 65_535.milliseconds + 1.nanoseconds)
+            }
         }
     }
 
@@ -301,6 +307,8 @@ class SwarmTest {
         refused("send_high_water") { sendBuffer = SendBuffer(1, 2) }
         refused("deadline") { timeouts.connect = 0.seconds }
         refused("wss") { signaling = "ftp://example" }
+        refused("token is for the signaling server") { token = "token" }
+        refused("caFile is for the signaling server") { caFile = "file.pem" }
         Swarm("room", "ada") {
             peerBuffer = 0
             maxPeers = 4096
