@@ -14,11 +14,13 @@ mvn --quiet --batch-mode process-test-classes
 root=$(cd ../.. && pwd)
 classes=$PWD/target/classes:$PWD/target/test-classes:$(cat target/classpath)
 mkdir -p "$root/build"
-for name in chat hello; do
+for main in Chat Hello; do
+  # Not by ${main,,}, which the bash of macOS does not know.
+  name=$(echo "$main" | tr '[:upper:]' '[:lower:]')
   cat >"$root/build/$name-kotlin" <<SCRIPT
 #!/bin/sh
 # Made by bindings/kotlin/build-chat.sh.
-exec java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp '$classes' ${name^}Kt "\$@"
+exec java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp '$classes' ${main}Kt "\$@"
 SCRIPT
   chmod +x "$root/build/$name-kotlin"
 done
