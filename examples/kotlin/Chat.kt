@@ -61,8 +61,8 @@ private class Chat(val swarm: Swarm, val expect: Int) {
                 try {
                     swarm.send(event.peer, "hello from ${swarm.userId}")
                     swarm.send(event.peer, "rtcswarm".encodeToByteArray())
-                } catch (_: NoPeerException) {
-                    // Who is gone again by now has its PeerClosed behind this event.
+                } catch (_: RtcSwarmException) {
+                    // Who is gone again by now has its PeerClosed behind this event, and a swarm that broke its SwarmClosed.
                 }
             }
             is Event.Text ->

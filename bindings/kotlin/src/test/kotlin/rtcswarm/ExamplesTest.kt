@@ -33,6 +33,15 @@ class ExamplesTest {
     }
 
     @Test
+    fun `hello ends when it is refused`() = test {
+        val environment = mapOf("RTCSWARM_URL" to Server.url, "RTCSWARM_TOKEN" to Server.token("bob"), "RTCSWARM_USER" to "alice")
+        jvm("HelloKt", environment = environment).use {
+            assertEquals(1, it.exitCode(), "${it.heard}")
+            assertTrue(it.heard.single().isNotEmpty(), "${it.heard}")
+        }
+    }
+
+    @Test
     fun `chat says what the one in Python says`() = test {
         val room = newRoom()
         chat(room, "eli", 2, "--tell-links").use { eli ->

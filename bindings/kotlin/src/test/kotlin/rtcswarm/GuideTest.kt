@@ -44,8 +44,10 @@ class GuideTest {
                 channel.cancelAndJoin()
                 bob.swarm.broadcast("in time")
                 assertNotNull(guide.withDeadline(alice))
-                val sharing = CoroutineScope(Dispatchers.Default)
+                // One thread, so that what is launched begins in order: the empty one when both subscribers are there.
+                val sharing = CoroutineScope(Dispatchers.Default.limitedParallelism(1))
                 guide.shared(alice, sharing)
+                sharing.launch {}.join()
                 bob.swarm.broadcast("both")
                 heard("heard both")
                 member(newSwarm(name, "carol")) {
