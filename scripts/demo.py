@@ -186,7 +186,7 @@ class Demo:
 
         if self.hold:
             self.start_sender(url, list(running))
-            self.stay(url, {"server", SENDER, *running})
+            self.stay(url, {"server", SENDER, *running}, len(running) + 1)
         for process in running.values():
             process.say("leave")
         for process in running.values():
@@ -225,10 +225,10 @@ class Demo:
         if status != 0:
             raise Failed(f"{process.name} ended with status {status}")
 
-    def stay(self, url: str, needed: set[str]) -> None:
+    def stay(self, url: str, needed: set[str], members: int) -> None:
         print("\n== The room stays open. Join with one more peer, from another terminal:\n")
         library = f"RTCSWARM_LIBRARY={self.env['RTCSWARM_LIBRARY']} PYTHONPATH={self.env['PYTHONPATH']}"
-        join = self.command(url, "you", [sys.executable, str(ROOT / "examples" / "chat.py")], 3)
+        join = self.command(url, "you", [sys.executable, str(ROOT / "examples" / "chat.py")], members)
         print(f"  {library} {' '.join(join)}\n")
         record = [(self.build / "media-record").resolve(), *self.join(url, "recorder"), "--out", "recorded"]
         print(f"Record what {SENDER} and browsers send, into files that ffplay plays:\n")

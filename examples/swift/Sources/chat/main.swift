@@ -220,7 +220,9 @@ do {
     await swarm.free()
     interrupts.forEach { $0.cancel() }
     if exitCode == 0 { chat.say("left") }
-    exit(exitCode)
+    // Not exit(), which waits for the thread that reads stdin.
+    fflush(stdout)
+    _exit(exitCode)
 } catch {
     printLine("\(options.user): \(error)", to: .standardError)
     exit(1)
