@@ -186,7 +186,7 @@ class Demo:
 
         if self.hold:
             self.start_sender(url, list(running))
-            self.stay(url, {"server", SENDER, *running}, len(running) + 1)
+            self.stay(url, {"server", SENDER, *running}, len(running))
         for process in running.values():
             process.say("leave")
         for process in running.values():

@@ -220,8 +220,7 @@ do {
     await swarm.free()
     interrupts.forEach { $0.cancel() }
     if exitCode == 0 { chat.say("left") }
-    // Not exit(), which waits for the thread that reads stdin.
-    fflush(stdout)
+    // Not exit(), which waits for the thread that reads stdin. What was said is written.
     _exit(exitCode)
 } catch {
     printLine("\(options.user): \(error)", to: .standardError)
