@@ -99,4 +99,4 @@ uninstall:
 	rm -f "$(DESTDIR)$(RTCSWARM_PKGCONFIG)/rtcswarm.pc" "$(DESTDIR)$(BINDIR)/rtcswarm-server"
 	rm -f "$(DESTDIR)$(RTCSWARM_CMAKE)/rtcswarmConfig.cmake" "$(DESTDIR)$(RTCSWARM_CMAKE)/rtcswarmConfigVersion.cmake"
 	rm -f "$(DESTDIR)$(DOCDIR)/LICENSE-APACHE" "$(DESTDIR)$(DOCDIR)/LICENSE-MIT"
-	-rmdir "$(DESTDIR)$(RTCSWARM_CMAKE)" "$(DESTDIR)$(DOCDIR)" 2>/dev/null
+	rmdir "$(DESTDIR)$(RTCSWARM_CMAKE)" "$(DESTDIR)$(DOCDIR)" 2>/dev/null || true

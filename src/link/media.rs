@@ -1,7 +1,8 @@
 //! The named tracks of one link: which transceiver carries which, in which direction, and what is negotiated when.
 //!
 //! The offerer of the connection makes the transceivers, for tracks of its own and for those that the other side asks for; the
-//! answerer sends over the same ones. What is sent on a transceiver and what comes on it have one name. Towards the JS original
+//! answerer sends over the same ones. What is sent on a transceiver and what comes on it have one name, but where the JS original
+//! has made two of one name. Towards the JS original
 //! this keeps to what it does; between native peers the offer says the names too, so that the first answer carries media already.
 //!
 //! All that this side wants is [`LocalStreams`], handed in whole on every change; the difference to what is negotiated says

@@ -1,4 +1,4 @@
-//! include/rtcswarm.h, as far as the shim needs it.
+//! include/rtcswarm.h, as far as the shim needs it. tests/jni_abi.rs holds the structs to the library's.
 
 use std::ffi::{c_char, c_void};
 
