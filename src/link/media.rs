@@ -90,6 +90,8 @@ pub(super) struct Media {
     /// By name, what mid the other side says that it has.
     mids: BTreeMap<String, String>,
     transceivers: Vec<Transceiver>,
+    /// The other side's offers so far.
+    offers_taken: u32,
     /// To be said on `fast`, in order.
     says: VecDeque<Control>,
     reports: VecDeque<MediaReport>,
@@ -117,10 +119,14 @@ pub(super) struct Transceiver {
     outlet: Option<String>,
     /// This side made it.
     ours: bool,
+    /// Which of the other side's offers brought it.
+    brought_by: u32,
     /// The other side has been told its name.
     named: bool,
     /// What our last description that came into force says.
     sends: bool,
+    /// The JS original knew its name when it heard that something comes.
+    shown: bool,
     pub outgoing: Outgoing,
     pub incoming: Incoming,
 }
@@ -152,6 +158,7 @@ impl Media {
             heard_of: Vec::new(),
             mids: BTreeMap::new(),
             transceivers: Vec::new(),
+            offers_taken: 0,
             says: VecDeque::new(),
             reports: VecDeque::new(),
             track_ids,
@@ -170,6 +177,11 @@ impl Media {
     #[cfg(test)]
     pub fn forget_to_say(&mut self, what: impl Fn(&Control) -> bool) {
         self.says.retain(|control| !what(control));
+    }
+
+    #[cfg(test)]
+    pub fn mid_of(&self, name: &str) -> String {
+        self.mids.get(name).cloned().unwrap_or_default()
     }
 
     pub fn next_word(&mut self) -> Option<Control> {
@@ -261,8 +273,10 @@ impl Media {
             name: None,
             outlet: None,
             ours,
+            brought_by: self.offers_taken,
             named: false,
             sends: false,
+            shown: false,
             outgoing,
             incoming: Incoming::new(self.rtp),
         });
@@ -318,6 +332,7 @@ impl Media {
 
     /// The engine has the other side's offer: gives every section a sender and the direction that our answer will say.
     pub fn before_answer(&mut self, engine: &mut RTCPeerConnection, remote: &[Section]) -> EngineResult<()> {
+        self.offers_taken += 1;
         let ids: Vec<RTCRtpTransceiverId> = engine.get_transceivers().collect();
         for id in ids {
             let Some(of_engine) = engine.rtp_transceiver(id) else { continue };
@@ -367,8 +382,18 @@ impl Media {
                 continue;
             }
             // The JS original makes a second one where it is asked for a track just as it adds it, and shows what came over the
-            // first: there we stay.
-            let settled = self.transceivers.iter().any(|one| one.outlet.as_ref() == Some(name) && one.outgoing.open);
+            // first: there we stay. Not where both came with one offer: it shows what it named last.
+            let brought_by = self.transceivers[at].brought_by;
+            let sends_already = |one: &&mut Transceiver| {
+                one.outlet.as_ref() == Some(name) && one.outgoing.open && one.brought_by != brought_by
+            };
+            let sending = self.transceivers.iter_mut().find(sends_already);
+            let settled = sending.is_some();
+            if let Some(Transceiver { mid: Some(mid), shown, .. }) = sending.filter(|one| !self.native && !one.shown) {
+                // It may have looked for the second when ours came over the first. Told the first, it finds it.
+                *shown = true;
+                self.says.push_back(Control::MidOffer { transceiver_name: name.clone(), mid: mid.clone() });
+            }
             for other in &mut self.transceivers {
                 if other.name.take_if(|known| known == name).is_some() {
                     if let Some(track) = other.incoming.track.take().filter(|_| !other.incoming.muted) {
@@ -390,8 +415,8 @@ impl Media {
         }
     }
 
-    /// An offer and its answer are in force.
-    pub fn agreed(&mut self, ours: &[Section], theirs: &[Section]) {
+    /// An offer and its answer, which was ours or not, are in force.
+    pub fn agreed(&mut self, ours: &[Section], theirs: &[Section], answered: bool) {
         for transceiver in &mut self.transceivers {
             let of = |sections: &[Section]| {
                 sections.iter().find(|section| Some(&section.mid) == transceiver.mid.as_ref()).cloned()
@@ -399,6 +424,8 @@ impl Media {
             let (Some(ours), Some(theirs)) = (of(ours), of(theirs)) else { continue };
             transceiver.sends = ours.sends;
             let may_send = ours.sends && theirs.receives;
+            // It makes no other offer before it has our answer; when ours came, it may just have made one.
+            transceiver.shown = may_send && if transceiver.outgoing.open { transceiver.shown } else { answered };
             let live = transceiver.outlet.as_ref().and_then(|name| self.local.tracks.get(name));
             if may_send && !transceiver.outgoing.open && transceiver.kind == TrackKind::Video {
                 if let Some(track) = live.filter(|track| track.is_live()) {

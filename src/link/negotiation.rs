@@ -106,7 +106,7 @@ impl Link {
         });
         match answered {
             Ok(text) => {
-                self.media.agreed(&sections(&text), &theirs);
+                self.media.agreed(&sections(&text), &theirs, true);
                 Ok(text)
             }
             Err(error) => {
@@ -154,7 +154,7 @@ impl Link {
         match applied {
             Ok(()) => {
                 self.remote_described(now, answer);
-                self.media.agreed(&offering.sections, &theirs);
+                self.media.agreed(&offering.sections, &theirs, false);
                 Ok(())
             }
             Err(error) => {

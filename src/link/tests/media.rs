@@ -375,21 +375,51 @@ fn mids_that_a_browser_forgets_to_say_are_found_by_elimination() {
     assert!(pair.a.link.send_frame(pair.now, VIDEO, Codec::Vp8, 0, &payloads(&[0x10, 2, 3, 4])));
 }
 
+/// The other side says anew where this name is: its second transceiver.
+fn says_that_video_is_the_second(pair: &mut Pair) {
+    let text =
+        Control::MidOffer { transceiver_name: "video".into(), mid: pair.a.link.media.mid_of("second") }.to_text();
+    pair.a.link.send(pair.now, ChannelId::FAST, true, text.as_bytes().into(), true).unwrap();
+    pair.negotiate(plain);
+}
+
+fn two_of_one_name() -> [(&'static str, &'static str, TrackId, Source); 2] {
+    let source = Source::Encoded(Codec::Vp8);
+    [("cam", "video", VIDEO, source), ("cam", "second", MORE, source)]
+}
+
 #[test]
 fn where_a_browser_made_two_of_one_name_we_stay_on_the_first() {
-    let two =
-        [("cam", "video", VIDEO, Source::Encoded(Codec::Vp8)), ("cam", "second", MORE, Source::Encoded(Codec::Vp8))];
+    let two = two_of_one_name();
     let one = gives(1, &two[..1]);
-    let mut pair = Pair::open_with(gives(1, &two), one, plain);
+    let mut pair = Pair::open_with(one.clone(), one, plain);
     pair.negotiate(plain);
     pair.frames_pass("video", VIDEO, VIDEO);
-    let text = Control::MidOffer { transceiver_name: "video".into(), mid: "1".into() }.to_text();
-    pair.a.link.send(pair.now, ChannelId::FAST, true, text.as_bytes().into(), true).unwrap();
+    pair.add(Some(gives(2, &two)), None);
+    pair.negotiate(plain);
+    let video_is = |mid| Control::MidOffer { transceiver_name: "video".into(), mid };
+    let first = pair.b.link.media.mid_of("video");
+    let link = &mut pair.b.link;
+    link.media.hear(&mut link.engine, video_is(pair.a.link.media.mid_of("second"))).unwrap();
+    // It may have looked for the second when ours came over the first.
+    assert_eq!((link.media.next_word(), link.media.next_word()), (Some(video_is(first)), None));
     pair.negotiate(plain);
     let before = pair.a.frames(pair.a.track("video")).len();
     assert!(pair.b.link.send_frame(pair.now, VIDEO, Codec::Vp8, 9000, &payloads(&[0x10, 2, 3, 4])));
     pair.run("it over the first", |pair| pair.a.frames(pair.a.track("video")).len() > before);
     assert!(pair.a.muted().is_empty());
+}
+
+#[test]
+fn where_a_browser_made_two_of_one_name_in_one_offer_we_go_to_the_one_that_it_named_last() {
+    let two = two_of_one_name();
+    let ours = gives(1, &[two[0], ("cam", "second", MORE, Source::Remote)]);
+    let mut pair = Pair::open_with(gives(1, &two), ours, plain);
+    pair.negotiate(plain);
+    pair.frames_pass("video", VIDEO, VIDEO);
+    says_that_video_is_the_second(&mut pair);
+    assert!(pair.b.link.send_frame(pair.now, VIDEO, Codec::Vp8, 9000, &payloads(&[0x10, 2, 3, 4])));
+    pair.run("it over the second", |pair| !pair.a.frames(pair.a.track("second")).is_empty());
 }
 
 #[test]
