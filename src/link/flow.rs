@@ -115,7 +115,8 @@ impl Link {
 
     pub(super) fn media_deadline(&mut self) -> Option<Instant> {
         let nudge = self.media.nudge_deadline().filter(|_| self.open && !self.negotiation.is_offering());
-        self.media.transceivers().iter().filter_map(|one| one.incoming.deadline()).chain(nudge).min()
+        let presume = self.media.presume_deadline().filter(|_| self.open);
+        self.media.transceivers().iter().filter_map(|one| one.incoming.deadline()).chain(nudge).chain(presume).min()
     }
 
     /// One frame, in the payloads that all receivers get. Gives whether the other side takes it.

@@ -101,6 +101,8 @@ pub(super) struct Media {
     /// When to nudge the other side, and how often it was nudged since it said something new.
     nudge: Option<Instant>,
     nudges: u32,
+    /// Until when the other side may say of which streams its tracks are.
+    presume: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -129,6 +131,10 @@ pub(super) struct Transceiver {
     shown: bool,
     pub outgoing: Outgoing,
     pub incoming: Incoming,
+}
+
+fn too_long(name: &str) -> bool {
+    name.len() > MAX_NAME
 }
 
 fn direction(sends: bool, receives: bool) -> Direction {
@@ -166,6 +172,7 @@ impl Media {
             rtp,
             nudge: None,
             nudges: 0,
+            presume: None,
         }
     }
 
@@ -461,26 +468,9 @@ impl Media {
 
     /// What the other side says of its tracks on `fast`.
     pub fn hear(&mut self, engine: &mut RTCPeerConnection, control: Control) -> EngineResult<()> {
-        let too_long = |name: &str| name.len() > MAX_NAME;
         match control {
             Control::Stream { stream_name, transceiver_names } => {
-                let known = self.remote.contains_key(&stream_name);
-                let long = too_long(&stream_name) || transceiver_names.iter().any(|name| too_long(name));
-                if long || transceiver_names.len() > MAX_TRACKS || (!known && self.remote.len() >= MAX_STREAMS) {
-                    self.nonsense("announces streams without end");
-                    return Ok(());
-                }
-                let stream = self.remote.entry(stream_name).or_default();
-                self.nudges = 0;
-                for name in transceiver_names {
-                    let known = self.heard_of.contains(&name);
-                    if !known && self.heard_of.len() < MAX_TRACKS {
-                        self.heard_of.push(name.clone());
-                    }
-                    if known || self.heard_of.last() == Some(&name) {
-                        stream.told &= !stream.tracks.insert(name);
-                    }
-                }
+                self.hear_stream(stream_name, transceiver_names);
             }
             // Only who makes the transceivers knows.
             Control::MidOffer { .. } if self.offerer => {}
@@ -503,6 +493,27 @@ impl Media {
         }
         self.settle();
         Ok(())
+    }
+
+    /// The other side has a stream of these tracks.
+    fn hear_stream(&mut self, stream_name: String, transceiver_names: Vec<String>) {
+        let known = self.remote.contains_key(&stream_name);
+        let long = too_long(&stream_name) || transceiver_names.iter().any(|name| too_long(name));
+        if long || transceiver_names.len() > MAX_TRACKS || (!known && self.remote.len() >= MAX_STREAMS) {
+            self.nonsense("announces streams without end");
+            return;
+        }
+        let stream = self.remote.entry(stream_name).or_default();
+        self.nudges = 0;
+        for name in transceiver_names {
+            let known = self.heard_of.contains(&name);
+            if !known && self.heard_of.len() < MAX_TRACKS {
+                self.heard_of.push(name.clone());
+            }
+            if known || self.heard_of.last() == Some(&name) {
+                stream.told &= !stream.tracks.insert(name);
+            }
+        }
     }
 
     fn nonsense(&mut self, what: &str) {

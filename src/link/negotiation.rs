@@ -173,6 +173,7 @@ impl Link {
             return;
         }
         self.media.find_seconds();
+        self.media.presume(now);
         if let Some(offering) = &mut self.negotiation.offering {
             if let Some((theirs, _)) = offering.ignored.take_if(|(_, since)| now >= *since + GLARE_PATIENCE) {
                 match self.take_back(now).and_then(|()| self.make_answer(now, &theirs)) {

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 /// there is nothing to negotiate, has it look again: after so long, twice as long, and so on, so many times.
 const NUDGE: Duration = Duration::from_millis(700);
 const NUDGES: u32 = 3;
+/// What a tab says of its streams comes with the descriptions that bring their tracks, if it comes at all.
+const ANNOUNCED_BY_THEN: Duration = Duration::from_secs(2);
+
 impl Media {
     /// The other side owes us a transceiver: one that we have asked for, or one for a track that it has announced, and which it perhaps
     /// only expects.
@@ -39,6 +42,37 @@ impl Media {
             return;
         }
         self.name_mids(names, mids);
+    }
+
+    /// Chromium now and then loses what is sent the moment its channel opens, and with it how the tab's streams are called. Where its
+    /// tracks come over ours and nothing was said of them for this long, they are in the streams that ours are in: the original shows
+    /// both as one.
+    pub fn presume(&mut self, now: Instant) {
+        let unannounced = |one: &&Transceiver| {
+            one.incoming.open && one.name.as_ref().is_some_and(|name| !self.heard_of.contains(name))
+        };
+        let names: Vec<String> =
+            self.transceivers.iter().filter(unannounced).filter_map(|one| one.name.clone()).collect();
+        if self.native || names.is_empty() {
+            self.presume = None;
+            return;
+        }
+        if now < *self.presume.get_or_insert(now + ANNOUNCED_BY_THEN) {
+            return;
+        }
+        self.presume = None;
+        let local = self.local.clone();
+        for (stream_name, ours) in &local.streams {
+            let in_it: Vec<String> = names.iter().filter(|name| ours.contains(name)).cloned().collect();
+            if !in_it.is_empty() {
+                self.hear_stream(stream_name.clone(), in_it);
+            }
+        }
+        self.settle();
+    }
+
+    pub fn presume_deadline(&self) -> Option<Instant> {
+        self.presume
     }
 
     /// The JS original, asked for a track just as it adds it, makes a transceiver for each and may leave the second without a name. Where

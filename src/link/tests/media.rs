@@ -375,6 +375,21 @@ fn mids_that_a_browser_forgets_to_say_are_found_by_elimination() {
     assert!(pair.a.link.send_frame(pair.now, VIDEO, Codec::Vp8, 0, &payloads(&[0x10, 2, 3, 4])));
 }
 
+#[test]
+fn tracks_of_which_a_browser_lost_the_announcement_are_in_the_streams_that_ours_are_in() {
+    let mut pair = Pair::open_with(camera(), nothing(), plain);
+    pair.add(None, Some(camera()));
+    pair.b.link.media.forget_to_say(|control| matches!(control, Control::Stream { .. }));
+    pair.negotiate(plain);
+    assert!(pair.a.streams().is_empty());
+    for _ in 0..30 {
+        pair.now += Duration::from_millis(100);
+        pair.negotiate(plain);
+    }
+    assert_eq!((pair.a.tracks(), pair.a.streams()), (CAMERA.to_vec(), vec!["cam"]));
+    pair.frames_pass("video", VIDEO, VIDEO);
+}
+
 /// The other side says anew where this name is: its second transceiver.
 fn says_that_video_is_the_second(pair: &mut Pair) {
     let text =
