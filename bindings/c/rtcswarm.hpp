@@ -173,6 +173,7 @@ enum class State : std::int32_t {
     disconnected = RTCSWARM_STATE_DISCONNECTED,
     reconnecting = RTCSWARM_STATE_RECONNECTING,
     refused = RTCSWARM_STATE_REFUSED,
+    checking = RTCSWARM_STATE_CHECKING,
 };
 
 enum class Reason : std::int32_t {
@@ -235,6 +236,8 @@ struct PeerState {
     PeerId peer;
     std::string_view user_id;
     State state;
+    /// With State::reconnecting: bytes that were sent to it and not acknowledged, which may be lost.
+    std::size_t unacknowledged;
 };
 struct Text {
     PeerId peer;
@@ -390,7 +393,7 @@ public:
         case RTCSWARM_EVENT_PEER_FAILED:
             return PeerFailed{e.peer, user_id(), reason, text(e.message)};
         case RTCSWARM_EVENT_PEER_STATE:
-            return PeerState{e.peer, user_id(), state};
+            return PeerState{e.peer, user_id(), state, e.length};
         case RTCSWARM_EVENT_TEXT:
             return Text{e.peer, user_id(), e.channel, chars};
         case RTCSWARM_EVENT_BINARY:
@@ -465,6 +468,7 @@ enum class Timeout : std::int32_t {
     ice_keepalive = RTCSWARM_TIMEOUT_ICE_KEEPALIVE,
     ice_disconnected = RTCSWARM_TIMEOUT_ICE_DISCONNECTED,
     ice_failed = RTCSWARM_TIMEOUT_ICE_FAILED,
+    reconnect = RTCSWARM_TIMEOUT_RECONNECT,
 };
 
 /// What a swarm is told before it is made; each setter gives the config back. One config serves for many swarms.

@@ -179,16 +179,30 @@ impl Connection {
     }
 
     fn note_descriptions(self: &Arc<Self>) {
-        let mut core = self.core();
-        self.native.store(core.link.is_native(), Ordering::Relaxed);
-        let ufrag = core.link.local_ufrag();
-        // An ICE restart by the other side: requests come under another name from now on.
-        if ufrag != core.ufrag && !core.gone {
-            if let Some(shared) = self.shared.upgrade() {
-                shared.table().rename(self, core.ufrag.as_deref(), ufrag.as_deref());
-            }
-            core.ufrag = ufrag;
-        }
+        self.native.store(self.core().link.is_native(), Ordering::Relaxed);
+    }
+
+    /// Looks for a path anew; [`super::Handler::description`] follows.
+    pub fn restart_ice(self: &Arc<Self>) {
+        // One that is closed needs none.
+        let _ = self.with(Instant::now(), Link::restart_ice);
+    }
+
+    /// Our addresses are these now; `bases` can be sent from.
+    pub(super) fn addresses_changed(
+        self: &Arc<Self>,
+        candidates: &[(u64, LocalCandidate)],
+        complete: bool,
+        bases: &[SocketAddr],
+    ) {
+        self.deliveries().begin_candidates_anew();
+        self.announce(candidates, complete);
+        let current: Vec<String> = candidates.iter().map(|(_, candidate)| candidate.to_string()).collect();
+        let mut output = Output::default();
+        // One that is closed has no path to lose.
+        let _ = self.with(Instant::now(), |link| link.keep_local_candidates(&current, bases, &mut output));
+        self.queue(output.reports);
+        self.deliver();
     }
 
     /// Candidates may come before the remote description; unusable ones (TCP, names) are passed over.
@@ -219,6 +233,11 @@ impl Connection {
                 link.end_local_candidates();
             }
         });
+    }
+
+    /// Its candidates are gathered anew.
+    pub(super) fn wants_candidates(&self) -> bool {
+        self.deliveries().wants_candidates()
     }
 
     pub fn is_open(&self) -> bool {
@@ -501,6 +520,14 @@ impl Connection {
             core.link.fail("the WebRTC engine failed".into(), &mut output);
             None
         });
+        if let Some(ufrag) = core.link.new_local_ufrag().filter(|_| !core.gone) {
+            // ICE was restarted: requests come under another name from now on.
+            if let Some(shared) = self.shared.upgrade() {
+                shared.table().rename(self, core.ufrag.as_deref(), Some(&ufrag));
+            }
+            core.ufrag = Some(ufrag);
+            core.settled = None;
+        }
         core.open |= output.reports.iter().any(|report| matches!(report, Report::Open));
         if let Some(until) = core.flushing {
             let over = core.link.is_ended() || now >= until || core.link.buffered_in_all() == 0;
@@ -655,7 +682,8 @@ impl Connection {
         };
         match report {
             Report::Open => handler.open(self),
-            Report::IceConnected(connected) => handler.ice_connected(self, connected),
+            Report::State(state) => handler.ice_state(self, state),
+            Report::PathLost => handler.path_lost(self),
             Report::ChannelOpen { channel, label, options, remote } => {
                 handler.channel_open(self, channel, &label, &options, remote);
             }

@@ -49,6 +49,8 @@ pub(super) struct Deliveries {
     /// Local candidates up to this number are told, and whether their end is.
     candidates: u64,
     candidates_ended: bool,
+    /// There were others before.
+    candidates_anew: bool,
     started: bool,
     opened: bool,
     /// The owner has closed the connection: it hears nothing more.
@@ -110,6 +112,16 @@ impl Deliveries {
             }
         }
         self.asides.push_back(aside);
+    }
+
+    /// There are others than before, and perhaps more to come.
+    pub fn begin_candidates_anew(&mut self) {
+        self.candidates_ended = false;
+        self.candidates_anew = true;
+    }
+
+    pub fn wants_candidates(&self) -> bool {
+        self.candidates_anew && !self.candidates_ended
     }
 
     /// Those of our candidates that it has not told yet, and their end, if that is new: what the link is to hear too.

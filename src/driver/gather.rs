@@ -1,5 +1,6 @@
 //! Gathering of local candidates: hosts at once, then what STUN and TURN servers say, for all links of a swarm alike.
 
+use super::readdress::source_towards;
 use super::task::Shared;
 use super::{DriverConfig, DriverError, IceServer};
 use crate::link::stun::binding_indication;
@@ -50,7 +51,6 @@ pub(super) fn bind(config: &DriverConfig) -> Result<(Vec<Arc<Socket>>, Vec<Local
     };
     addresses.retain(|ip| if ip.is_ipv4() { config.ipv4 } else { config.ipv6 });
     let mut sockets = Vec::new();
-    let mut candidates = Vec::new();
     let mut refused = String::from("there is no usable local address");
     for ipv4 in [true, false] {
         let of_family: Vec<IpAddr> = addresses.iter().copied().filter(|ip| ip.is_ipv4() == ipv4).collect();
@@ -71,21 +71,31 @@ pub(super) fn bind(config: &DriverConfig) -> Result<(Vec<Arc<Socket>>, Vec<Local
                 continue;
             }
         };
-        for (index, ip) in of_family.iter().enumerate() {
-            let address = SocketAddr::new(*ip, socket.bound().port());
-            let preference = preference(*ip, index);
-            candidates.push(LocalCandidate { kind: Kind::Host, address, base: address, preference });
-        }
         sockets.push(Arc::new(socket));
     }
     if sockets.is_empty() {
         return Err(DriverError::Io(refused));
     }
+    let candidates = hosts(&sockets, &addresses);
     Ok((sockets, candidates))
 }
 
+/// The candidates that these addresses are, each by the socket of its family.
+pub(super) fn hosts(sockets: &[Arc<Socket>], addresses: &[IpAddr]) -> Vec<LocalCandidate> {
+    let mut candidates = Vec::new();
+    for socket in sockets {
+        let of_family = addresses.iter().filter(|ip| ip.is_ipv4() == socket.bound().is_ipv4());
+        for (index, ip) in of_family.enumerate() {
+            let address = SocketAddr::new(*ip, socket.bound().port());
+            let preference = preference(*ip, index);
+            candidates.push(LocalCandidate { kind: Kind::Host, address, base: address, preference });
+        }
+    }
+    candidates
+}
+
 /// A server with what its URL says.
-type Server = (ServerAddress, IceServer);
+pub(super) type Server = (ServerAddress, IceServer);
 
 /// The servers that can be used; an error if there has to be one and is none.
 pub(super) fn usable_servers(config: &DriverConfig) -> Result<(Vec<Server>, Vec<String>), DriverError> {
@@ -124,6 +134,29 @@ impl Gathering {
         }
     }
 
+    /// Our addresses are these now. What servers said of the old ones counts no more; an allocation lives on where what is sent to its
+    /// server still leaves from the address that it was made from (RFC 8656, 2.2).
+    pub fn begin_anew(&mut self, now: Instant, hosts: Vec<LocalCandidate>, servers: usize) {
+        self.allocations.retain(|allocation| allocation.source() == source_towards(allocation.server()));
+        let relayed: Vec<SocketAddr> = self.allocations.iter().filter_map(Allocation::relayed).collect();
+        let hosts = if self.relay_only { Vec::new() } else { hosts };
+        self.candidates.retain(|(_, candidate)| match candidate.kind {
+            Kind::Host => hosts.contains(candidate),
+            Kind::ServerReflexive => false,
+            Kind::Relay => relayed.contains(&candidate.address),
+        });
+        for host in hosts {
+            self.add(host);
+        }
+        self.errors.clear();
+        self.requests.clear();
+        self.mapped.clear();
+        self.resolving = servers;
+        self.allocating = self.allocations.len() - relayed.len();
+        self.complete = servers == 0;
+        self.deadline = now + PATIENCE;
+    }
+
     fn error(&mut self, error: String) {
         tracing::warn!(%error, "an ICE server gives nothing");
         if self.errors.len() < MAX_ERRORS {
@@ -140,7 +173,7 @@ impl Gathering {
         turn: bool,
         addresses: Result<Vec<SocketAddr>, String>,
     ) {
-        self.resolving -= 1;
+        self.resolving = self.resolving.saturating_sub(1);
         let addresses = match addresses {
             Ok(addresses) => addresses,
             Err(error) => return self.error(format!("{}: {error}", server.url)),
@@ -154,7 +187,14 @@ impl Gathering {
             // A server keeps one allocation for each of our sockets (RFC 8656, 2.2): the first URL that leads to it counts.
             let allocated = self.allocations.iter().any(|allocation| allocation.server() == *address);
             if turn && !allocated {
-                match Allocation::new(now, socket.bound(), *address, &server.username, &server.credential) {
+                match Allocation::new(
+                    now,
+                    socket.bound(),
+                    source_towards(*address),
+                    *address,
+                    &server.username,
+                    &server.credential,
+                ) {
                     Ok(allocation) => {
                         self.allocations.push(allocation);
                         self.allocating += 1;

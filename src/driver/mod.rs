@@ -12,6 +12,7 @@ mod gather;
 mod lead;
 mod outbox;
 mod pacer;
+mod readdress;
 mod spin;
 mod table;
 mod task;
@@ -22,7 +23,7 @@ pub use connection::Connection;
 pub use task::{Driver, CONVERSATION};
 
 use crate::link::{ChannelId, ChannelOptions, MediaReport, Message};
-use crate::mesh::LinkEnd;
+use crate::mesh::{LinkEnd, LinkState};
 use crate::protocol::IceCandidate;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -110,7 +111,11 @@ pub trait Handler: Send + Sync + 'static {
     /// The `fast` channel is open. Messages are held until [`Connection::start_reading`].
     fn open(&self, connection: &Arc<Connection>);
     /// ICE's view changed, after `open`.
-    fn ice_connected(&self, connection: &Arc<Connection>, connected: bool);
+    fn ice_state(&self, connection: &Arc<Connection>, state: LinkState);
+    /// The address that it was sent from is no more; [`Connection::restart_ice`] finds another path.
+    fn path_lost(&self, connection: &Arc<Connection>);
+    /// The addresses of this machine are others than before. The connections have been told.
+    fn addresses_changed(&self);
     /// A further channel is open: the other side's (`label` not `fast`), or our own of [`Connection::open_channel`].
     fn channel_open(
         &self,

@@ -1,10 +1,11 @@
 //! The driver's task, and what it shares with the connections.
 
 use super::connection::Connection;
-use super::gather::{bind, usable_servers, Gathering, News};
+use super::gather::{bind, usable_servers, Gathering, News, Server};
 use super::lead::Lead;
 use super::outbox::Bounds;
 use super::pacer::SharedPace;
+use super::readdress::Addresses;
 use super::spin::Spin;
 use super::table::{Key, Table, Timers};
 use super::{DriverConfig, DriverError, DriverStats, Handler};
@@ -31,8 +32,6 @@ pub const CONVERSATION: Duration = Duration::from_millis(50);
 const WATCH_AGAIN: Duration = Duration::from_millis(100);
 /// Nothing to do.
 const LONG: Duration = Duration::from_secs(3600);
-/// For a server's name to be resolved.
-const RESOLVE_TIMEOUT: Duration = Duration::from_secs(4);
 
 pub(super) struct Shared {
     handler: Arc<dyn Handler>,
@@ -45,21 +44,24 @@ pub(super) struct Shared {
     timers: Mutex<Timers>,
     dirty: Mutex<Vec<Key>>,
     pace: Mutex<SharedPace>,
-    wake: Notify,
+    pub wake: Notify,
     /// Held from the socket to the connections, and while they are pumped in between.
     reading: Mutex<()>,
     lead: Lead,
     spin: Spin,
-    gathering: Mutex<Gathering>,
+    pub gathering: Mutex<Gathering>,
+    servers: Mutex<Vec<Server>>,
     /// Whether there is an allocation that a datagram might have to go through, or come from.
-    has_servers: bool,
+    has_servers: AtomicBool,
+    pub addresses: Addresses,
+    pub runtime: tokio::runtime::Handle,
     reflexive: Mutex<Vec<SocketAddr>>,
     unrouted: AtomicU64,
-    stopping: AtomicBool,
+    pub stopping: AtomicBool,
     done: watch::Sender<bool>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -94,26 +96,16 @@ impl Driver {
             lead: Lead::default(),
             spin: Spin::default(),
             gathering: Mutex::new(gathering),
-            has_servers: !servers.is_empty(),
+            has_servers: AtomicBool::new(!servers.is_empty()),
+            servers: Mutex::new(servers),
+            addresses: Addresses::new(&config, &sockets),
+            runtime: runtime.clone(),
             reflexive: Mutex::default(),
             unrouted: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             done: watch::Sender::new(false),
         });
-        for (address, server) in servers {
-            let shared = shared.clone();
-            runtime.spawn(async move {
-                let lookup = tokio::net::lookup_host((address.host.as_str(), address.port));
-                let found = match tokio::time::timeout(RESOLVE_TIMEOUT, lookup).await {
-                    Ok(Ok(addresses)) => Ok(addresses.collect()),
-                    Ok(Err(error)) => Err(error.to_string()),
-                    Err(_) => Err("its name is not resolved in time".to_owned()),
-                };
-                let sockets = shared.sockets();
-                lock(&shared.gathering).resolved(Instant::now(), &sockets, &server, address.turn, found);
-                shared.wake.notify_one();
-            });
-        }
+        shared.resolve(shared.servers());
         runtime.spawn({
             let shared = shared.clone();
             async move {
@@ -269,6 +261,11 @@ impl Driver {
         self.0.table().sizes()
     }
 
+    /// As if the machine had these addresses from now on.
+    pub fn move_to(&self, addresses: &[std::net::IpAddr]) {
+        self.0.readdress(Instant::now(), addresses);
+    }
+
     /// As if the machine had lost its power: nothing leaves it any more.
     pub fn fall_silent(&self) {
         self.0.sockets.write().unwrap().clear();
@@ -301,7 +298,15 @@ impl Shared {
         self.streams.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn sockets(&self) -> Vec<Arc<Socket>> {
+    pub fn servers(&self) -> Vec<Server> {
+        lock(&self.servers).clone()
+    }
+
+    fn has_servers(&self) -> bool {
+        self.has_servers.load(Ordering::Relaxed)
+    }
+
+    pub fn sockets(&self) -> Vec<Arc<Socket>> {
         self.sockets.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -333,7 +338,7 @@ impl Shared {
     /// Sends datagrams of a link, each by the socket or the relay that its local address is of. Bursts go out as segments of one send
     /// only to natives: a browser's socket is easily overrun.
     pub fn send(&self, mut datagrams: Vec<Datagram>, native: bool) {
-        if self.has_servers {
+        if self.has_servers() {
             datagrams = self.send_relayed(datagrams);
         }
         let sockets = self.sockets.read().unwrap_or_else(PoisonError::into_inner);
@@ -383,7 +388,7 @@ impl Shared {
     }
 
     /// Ours so far, numbered, and whether there will be no more.
-    fn candidates(&self) -> (Vec<(u64, LocalCandidate)>, bool) {
+    pub fn candidates(&self) -> (Vec<(u64, LocalCandidate)>, bool) {
         let gathering = lock(&self.gathering);
         (gathering.candidates.clone(), gathering.complete)
     }
@@ -410,6 +415,8 @@ impl Shared {
             let now = Instant::now();
             self.pump_dirty(now);
             let mut next = self.serve_timers(now);
+            self.look_at_addresses(now);
+            next = self.addresses.next_look().map_or(next, |look| next.min(look));
             if self.stopping.load(Ordering::Acquire) && self.table().len() == 0 {
                 return self.release();
             }
@@ -452,7 +459,7 @@ impl Shared {
     /// Pumps every connection that is due; gives when to look again.
     fn serve_timers(self: &Arc<Self>, now: Instant) -> Instant {
         let mut servers = None;
-        if self.has_servers {
+        if self.has_servers() {
             let mut news = News::default();
             {
                 let mut gathering = lock(&self.gathering);
@@ -503,7 +510,7 @@ impl Shared {
             let order = lock(&self.reading);
             let more = socket.receive(watch, |local, remote, datagram| {
                 received += 1;
-                if self.has_servers && lock(&self.gathering).handle(now, local, remote, datagram, &mut news) {
+                if self.has_servers() && lock(&self.gathering).handle(now, local, remote, datagram, &mut news) {
                     return;
                 }
                 self.route(now, local, remote, datagram, &mut touched);
@@ -593,8 +600,8 @@ impl Shared {
         // In a statement of its own: the loop would hold the table's lock, which the connections take.
         let connections = self.table().all();
         for connection in connections {
-            // One that is open has found its path.
-            if !connection.is_open() {
+            // One that is open has found its path, unless it looks for another.
+            if !connection.is_open() || connection.wants_candidates() {
                 connection.announce(&candidates, complete);
             }
         }

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 enum Heard {
     Candidate(Option<String>),
     Open,
-    Connected(bool),
+    State(LinkState),
     ChannelOpen(ChannelId, String, ChannelOptions, bool),
     ChannelClosed(ChannelId),
     Message(ChannelId, bool, Vec<u8>),
@@ -64,8 +64,10 @@ impl Handler for Recorder {
         self.hear(connection, Heard::Open);
     }
 
-    fn ice_connected(&self, connection: &Arc<Connection>, connected: bool) {
-        self.hear(connection, Heard::Connected(connected));
+    fn path_lost(&self, _: &Arc<Connection>) {}
+    fn addresses_changed(&self) {}
+    fn ice_state(&self, connection: &Arc<Connection>, state: LinkState) {
+        self.hear(connection, Heard::State(state));
     }
 
     fn channel_open(
@@ -429,7 +431,7 @@ fn a_machine_that_falls_silent_is_noticed() {
     let (a, b) = (End::new(&runtime, quick, true, Box::new(|_, _| ())), End::plain(&runtime));
     let (offerer, _) = open(&a, &b);
     b.driver.fall_silent();
-    a.wait_for(&offerer, &Heard::Connected(false));
+    a.wait_for(&offerer, &Heard::State(LinkState::Disconnected));
     a.wait_for(&offerer, &Heard::Ended(LinkEnd::IceFailed));
     until("it is forgotten", || a.driver.table_sizes() == (0, 0, 0));
 }
@@ -540,7 +542,10 @@ fn junk_on_the_socket_is_counted_and_does_no_harm() {
     until("junk is counted", || a.driver.stats().datagrams_unrouted > before);
     answerer.send(ChannelId::FAST, false, b"still here", false).unwrap();
     a.wait_for(&offerer, &Heard::Message(ChannelId::FAST, false, b"still here".to_vec()));
-    assert!(!a.heard(&offerer).iter().any(|heard| matches!(heard, Heard::Connected(false) | Heard::Ended(_))));
+    assert!(!a
+        .heard(&offerer)
+        .iter()
+        .any(|heard| matches!(heard, Heard::State(LinkState::Disconnected) | Heard::Ended(_))));
 }
 
 #[test]

@@ -21,10 +21,12 @@ pub const RTCSWARM_TIMEOUT_CONNECT: i32 = 1;
 pub const RTCSWARM_TIMEOUT_CLOSE: i32 = 2;
 /// Between checks of a quiet path; default 5000 ms.
 pub const RTCSWARM_TIMEOUT_ICE_KEEPALIVE: i32 = 3;
-/// Silence until a peer counts as disconnected; default 15000 ms.
+/// Silence until a peer counts as disconnected, and another path to it is looked for; default 15000 ms.
 pub const RTCSWARM_TIMEOUT_ICE_DISCONNECTED: i32 = 4;
-/// Silence from then on until it is given up; default 15000 ms.
+/// Silence from then on until its link is given up, and another one is made; default 15000 ms.
 pub const RTCSWARM_TIMEOUT_ICE_FAILED: i32 = 5;
+/// From the loss of an open link to the next one of the same peer, after which the peer is closed; default 60000 ms.
+pub const RTCSWARM_TIMEOUT_RECONNECT: i32 = 6;
 
 /// What a swarm is told before it is made. Not thread-safe: one thread at a time. rtcswarm_new copies it, so
 /// that one config serves for many swarms. A setter refuses at once what it cannot keep (NULL, text that is not
@@ -313,6 +315,7 @@ pub unsafe extern "C" fn rtcswarm_config_set_timeout(
             RTCSWARM_TIMEOUT_ICE_KEEPALIVE => &mut config.ice_keepalive,
             RTCSWARM_TIMEOUT_ICE_DISCONNECTED => &mut config.ice_disconnected_timeout,
             RTCSWARM_TIMEOUT_ICE_FAILED => &mut config.ice_failed_timeout,
+            RTCSWARM_TIMEOUT_RECONNECT => &mut config.reconnect_timeout,
             _ => return Err(Failure::invalid("no such deadline")),
         };
         *deadline = Duration::from_millis(milliseconds.into());

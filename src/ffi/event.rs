@@ -18,7 +18,11 @@ pub const RTCSWARM_EVENT_PEER_OPEN: i32 = 1;
 pub const RTCSWARM_EVENT_PEER_CLOSED: i32 = 2;
 /// A peer never opened; this is its only event. `reason`, `message`.
 pub const RTCSWARM_EVENT_PEER_FAILED: i32 = 3;
-/// The path to an open peer changed: `state` is RTCSWARM_STATE_CONNECTED or RTCSWARM_STATE_DISCONNECTED.
+/// The path to an open peer changed: `state` is RTCSWARM_STATE_CONNECTED, RTCSWARM_STATE_DISCONNECTED,
+/// RTCSWARM_STATE_CHECKING or RTCSWARM_STATE_RECONNECTING. With the last of these its link is lost and another one is
+/// made for the same peer: `length` bytes that were sent to it and not acknowledged may be lost (`data` is NULL), sends
+/// answer RTCSWARM_WOULD_BLOCK, further channels and tracks end. RTCSWARM_STATE_CONNECTED and
+/// RTCSWARM_EVENT_WRITABLE follow when there is a new link, or RTCSWARM_EVENT_PEER_CLOSED when none came in time.
 pub const RTCSWARM_EVENT_PEER_STATE: i32 = 4;
 /// A text message: `data` and `length`, UTF-8, not NUL-terminated. `channel`.
 pub const RTCSWARM_EVENT_TEXT: i32 = 5;
@@ -79,10 +83,12 @@ pub const RTCSWARM_FLAG_MUTED: u32 = 16;
 pub const RTCSWARM_STATE_CONNECTED: i32 = 1;
 /// No answer for a while; it may come back.
 pub const RTCSWARM_STATE_DISCONNECTED: i32 = 2;
-/// There is none, and the library tries again.
+/// There is none, and the library makes another.
 pub const RTCSWARM_STATE_RECONNECTING: i32 = 3;
 /// The server will not have this member; rtcswarm_set_token tries again.
 pub const RTCSWARM_STATE_REFUSED: i32 = 4;
+/// Another path is looked for, for the same link; what is sent meanwhile waits.
+pub const RTCSWARM_STATE_CHECKING: i32 = 5;
 
 /// This side closed the swarm or the peer.
 pub const RTCSWARM_REASON_LOCAL_CLOSE: i32 = 1;
@@ -203,11 +209,14 @@ impl OwnedEvent {
                 shown.reason = reason_number(*reason);
                 shown.message = keep(detail);
             }
-            Event::PeerState { state, .. } => {
+            Event::PeerState { state, unacknowledged, .. } => {
+                shown.length = *unacknowledged;
                 shown.kind = RTCSWARM_EVENT_PEER_STATE;
                 shown.state = match state {
                     LinkState::Connected => RTCSWARM_STATE_CONNECTED,
                     LinkState::Disconnected => RTCSWARM_STATE_DISCONNECTED,
+                    LinkState::Checking => RTCSWARM_STATE_CHECKING,
+                    LinkState::Reconnecting => RTCSWARM_STATE_RECONNECTING,
                 };
             }
             Event::Text { channel, text, .. } => {

@@ -47,6 +47,8 @@ pub(super) fn peer_connection(
             Some(config.ice_failed_timeout),
             Some(config.ice_keepalive),
         )
+        // Addresses may have gone. Those that are left are given anew.
+        .with_discard_local_candidates_during_ice_restart(true)
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
         .with_srtp_replay_protection_window(REPLAY_WINDOW)
         .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(config.max_message_size as u32));

@@ -12,6 +12,7 @@ mod media;
 mod negotiation;
 mod payload;
 mod pieces;
+mod restart;
 mod sdp;
 mod sections;
 mod stats;
@@ -20,7 +21,7 @@ pub(crate) mod stun;
 mod tests;
 mod tracks;
 
-use crate::mesh::LinkEnd;
+use crate::mesh::{LinkEnd, LinkState};
 use crate::protocol::{parse_text, Control, IceCandidate, TextKind, CONTROL_PREFIX};
 use bytes::BytesMut;
 use channels::{is_wordy, Channels, Step, MAX_LABEL};
@@ -87,7 +88,10 @@ pub struct Message {
 /// What happened on a link, in order.
 pub(crate) enum Report {
     Open,
-    IceConnected(bool),
+    /// ICE's view changed, after `Open`.
+    State(LinkState),
+    /// The address that it was sent from is no more.
+    PathLost,
     ChannelOpen {
         channel: ChannelId,
         label: String,
@@ -167,11 +171,15 @@ pub(crate) struct Link {
     early: Vec<(SocketAddr, SocketAddr, BytesMut)>,
     early_dtls: Vec<(SocketAddr, SocketAddr, BytesMut)>,
     early_candidates: Vec<String>,
+    local_candidates: Vec<String>,
+    remote_ufrag: Option<String>,
+    ufrag_changed: bool,
     /// The last nomination of each pair, until our own check of it has succeeded.
     nominations: Vec<(SocketAddr, SocketAddr, BytesMut)>,
     candidates: usize,
     open: bool,
-    connected: bool,
+    /// Of ICE, once there is any.
+    state: Option<LinkState>,
     /// ICE had a pair to send on, once.
     path_found: bool,
     ended: bool,
@@ -227,10 +235,13 @@ impl Link {
             early: Vec::new(),
             early_dtls: Vec::new(),
             early_candidates: Vec::new(),
+            local_candidates: Vec::new(),
+            remote_ufrag: None,
+            ufrag_changed: false,
             nominations: Vec::new(),
             candidates: 0,
             open: false,
-            connected: false,
+            state: None,
             path_found: false,
             ended: false,
             nominate: false,
@@ -243,6 +254,7 @@ impl Link {
 
     fn remote_described(&mut self, now: Instant, sdp: &str) {
         self.remote_set = true;
+        self.remote_ufrag = sdp::ice_ufrag(sdp).map(str::to_owned);
         self.native = sdp::is_native(sdp);
         self.media.native = self.native;
         if self.native {
@@ -255,6 +267,10 @@ impl Link {
         for (local, remote, data) in std::mem::take(&mut self.early) {
             self.feed(now, local, remote, data);
         }
+    }
+
+    fn is_connected(&self) -> bool {
+        self.state == Some(LinkState::Connected)
     }
 
     /// The fragment by which binding requests for this link are known.
@@ -275,6 +291,7 @@ impl Link {
     /// One of ours, as the engine wants it: the text after `candidate:`.
     pub fn add_local_candidate(&mut self, candidate: &str) -> EngineResult<()> {
         self.path.local_candidate(candidate);
+        self.local_candidates.push(candidate.to_owned());
         let init = RTCIceCandidateInit { candidate: candidate.to_owned(), ..Default::default() };
         engine(self.engine.add_local_candidate(init))
     }
@@ -318,7 +335,7 @@ impl Link {
         } else if stun::is_binding_success(&data) {
             let transaction = stun::transaction_id(&data);
             check_succeeds = transaction.is_some_and(|transaction| self.round_trips.answered(now, transaction));
-            self.nominate |= self.offerer && !self.connected && !self.path.is_relayed(local, remote);
+            self.nominate |= self.offerer && !self.is_connected() && !self.path.is_relayed(local, remote);
         }
         if !self.remote_set {
             // The engine would drop a check that it cannot verify yet, and the other side would wait to repeat it.
@@ -385,7 +402,7 @@ impl Link {
     /// again, at the latest.
     pub fn pump(&mut self, now: Instant, reading: bool, output: &mut Output) -> Option<Instant> {
         let mut deadline = None;
-        if std::mem::take(&mut self.nominate) && !self.connected {
+        if std::mem::take(&mut self.nominate) && !self.is_connected() {
             // The engine nominates on its next tick. Nothing but ICE runs yet, so that the tick may as well be now. A relayed
             // pair waits for it: a better one may answer until then.
             if let Err(error) = self.engine.handle_timeout(now + CHECK_INTERVAL) {
@@ -439,7 +456,7 @@ impl Link {
         if self.ended {
             return None;
         }
-        let quiet = self.open && self.connected && now.saturating_duration_since(self.active) > QUIET_AFTER;
+        let quiet = self.open && self.is_connected() && now.saturating_duration_since(self.active) > QUIET_AFTER;
         let deadline = deadline.map(|deadline| deadline.max(now + if quiet { QUIET_TICK } else { SHORTEST_TICK }));
         let ours = self.negotiation.deadline().filter(|_| self.open).into_iter().chain(self.media_deadline());
         ours.map(|deadline| deadline.max(now + SHORTEST_TICK)).chain(deadline).min()
@@ -528,20 +545,22 @@ impl Link {
                 self.end_after_reading(now, LinkEnd::RemoteClosed, output);
             }
             RTCPeerConnectionEvent::OnIceConnectionStateChangeEvent(state) => {
-                let connected = match state {
-                    RTCIceConnectionState::Connected | RTCIceConnectionState::Completed => true,
-                    RTCIceConnectionState::Disconnected => false,
+                let state = match state {
+                    RTCIceConnectionState::Connected | RTCIceConnectionState::Completed => LinkState::Connected,
+                    RTCIceConnectionState::Disconnected => LinkState::Disconnected,
+                    // It was restarted, by us or by the other side.
+                    RTCIceConnectionState::Checking if self.open => LinkState::Checking,
                     _ => return,
                 };
                 self.active = now;
-                self.path_found |= connected;
-                if connected {
+                if state == LinkState::Connected {
+                    self.path_found = true;
                     self.nominations = Vec::new();
                 }
-                if connected != self.connected {
-                    self.connected = connected;
+                if self.state != Some(state) {
+                    self.state = Some(state);
                     if self.open {
-                        output.reports.push(Report::IceConnected(connected));
+                        output.reports.push(Report::State(state));
                     }
                 }
             }

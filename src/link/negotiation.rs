@@ -26,6 +26,8 @@ struct Offering {
     pause: Duration,
     /// The other side's, which came meanwhile and was not taken, and since when it waits for the other side to take ours instead.
     ignored: Option<(String, Instant)>,
+    /// It restarts ICE.
+    restart: bool,
 }
 
 #[derive(Default)]
@@ -33,6 +35,8 @@ pub(super) struct Negotiation {
     offering: Option<Offering>,
     /// After one that failed.
     not_before: Option<Instant>,
+    /// The next offer is to restart ICE.
+    pub(super) restart: bool,
 }
 
 fn mids(sections: &[Section]) -> Vec<&str> {
@@ -78,9 +82,12 @@ impl Link {
 
     fn make_offer(&mut self, now: Instant) -> EngineResult<String> {
         self.media.before_offer(&mut self.engine);
-        let offer = engine(self.engine.create_offer(None))?;
-        let text = sdp::outgoing(&offer.sdp, false);
+        let (offer, restart) = self.create_offer()?;
+        let text = self.with_present_candidates(&sdp::outgoing(&offer.sdp, false));
         engine(self.engine.set_local_description(now, offer))?;
+        if restart {
+            self.restarted()?;
+        }
         self.media.after_offer(&mut self.engine);
         let text = with_names(&text, |mid| self.media.name_of(mid));
         self.negotiation.offering = Some(Offering {
@@ -89,6 +96,7 @@ impl Link {
             repeat: now + FIRST_REPEAT,
             pause: FIRST_REPEAT,
             ignored: None,
+            restart,
         });
         Ok(text)
     }
@@ -96,7 +104,11 @@ impl Link {
     fn make_answer(&mut self, now: Instant, offer: &str) -> EngineResult<String> {
         let theirs = sections(offer);
         let description = engine(RTCSessionDescription::offer(with_open_directions(&for_engine(offer))))?;
+        let restart = self.is_restart(offer);
         let answered = engine(self.engine.set_remote_description(now, description)).and_then(|()| {
+            if restart {
+                self.restarted()?;
+            }
             self.remote_described(now, offer);
             self.media.before_answer(&mut self.engine, &theirs)?;
             let answer = engine(self.engine.create_answer(None))?;
@@ -133,7 +145,8 @@ impl Link {
 
     /// What was to be in our offer is in the next.
     fn take_back(&mut self, now: Instant) -> EngineResult<()> {
-        self.negotiation.offering = None;
+        let restart = self.negotiation.offering.take().is_some_and(|offering| offering.restart);
+        self.restart_again(restart);
         let rollback = engine(RTCSessionDescription::rollback(None))?;
         engine(self.engine.set_local_description(now, rollback))?;
         self.media.rolled_back(&mut self.engine);
@@ -160,6 +173,7 @@ impl Link {
             Err(error) => {
                 // The engine may have left the offer behind already, or not: either way it is as if there had been none, and what is
                 // still wanted is offered again, though not at once.
+                self.restart_again(offering.restart);
                 let _ = self.take_back(now);
                 self.negotiation.not_before = Some(now + FIRST_REPEAT);
                 Err(error)
@@ -202,7 +216,7 @@ impl Link {
             return;
         }
         self.negotiation.not_before = None;
-        if self.media.wants_negotiation() || self.media.nudges(now) {
+        if self.negotiation.restart || self.media.wants_negotiation() || self.media.nudges(now) {
             match self.make_offer(now) {
                 Ok(offer) => output.reports.push(Report::Offer(offer)),
                 Err(error) => self.end(LinkEnd::Error(error), output),

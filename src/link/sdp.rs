@@ -1,5 +1,8 @@
 //! The few places where a description is changed or read by us. The engine keeps its own text.
 
+use super::stats::candidate_address;
+use std::net::SocketAddr;
+
 /// Says in a description that it comes from a rtcswarm. Browsers ignore attributes that they do not know (RFC 8866, 6).
 const NATIVE: &str = "a=rtcswarm:1";
 
@@ -52,6 +55,15 @@ pub(super) fn ice_ufrag(sdp: &str) -> Option<&str> {
     sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).map(str::trim)
 }
 
+/// With those of its candidates whose address is wanted.
+pub(super) fn with_candidates(sdp: &str, wanted: impl Fn(SocketAddr) -> bool) -> String {
+    let kept = sdp.lines().filter(|line| match line.strip_prefix("a=candidate:") {
+        Some(candidate) => candidate_address(candidate).is_none_or(&wanted),
+        None => true,
+    });
+    kept.flat_map(|line| [line, "\r\n"]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +77,14 @@ mod tests {
         assert_eq!(max_message_size(&with_messages_up_to(SDP, 99)), 99);
         let endless = SDP.replace("size:100", "size:0");
         assert_eq!(max_message_size(&with_messages_up_to(&endless, 99)), 99);
+    }
+
+    #[test]
+    fn candidates_of_addresses_that_are_no_more_are_left_out() {
+        let line = |ip: &str| format!("a=candidate:1 1 udp 2130706431 {ip} 7 typ host\r\n");
+        let sdp = format!("{SDP}{}{}a=end\r\n", line("192.0.2.1"), line("192.0.2.2"));
+        let kept = with_candidates(&sdp, |address| address.ip().to_string() == "192.0.2.2");
+        assert_eq!(kept, format!("{SDP}{}a=end\r\n", line("192.0.2.2")));
     }
 
     #[test]

@@ -110,9 +110,18 @@ impl Path {
         self.now.is_some_and(|(local, remote)| self.is_relayed(local, remote))
     }
 
+    /// Data left last from an address that is none of these.
+    pub fn is_from_none_of(&self, bases: &[SocketAddr]) -> bool {
+        self.now.is_some_and(|(local, _)| !bases.contains(&local))
+    }
+
     pub fn used(&mut self, local: SocketAddr, remote: SocketAddr) {
         self.now = Some((local, remote));
     }
+}
+
+pub(super) fn candidate_address(text: &str) -> Option<SocketAddr> {
+    parse(text).map(|(address, _)| address)
 }
 
 /// Address and type of a candidate (RFC 8839, 5.1).

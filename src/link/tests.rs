@@ -2,6 +2,7 @@
 
 mod lossy;
 mod media;
+mod restart;
 
 use super::*;
 use crate::media::LocalStreams;

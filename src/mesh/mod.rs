@@ -17,9 +17,9 @@
 //! - `leaveSwarm` is a hint: an open connection stays until its path fails or the other end says `close` in-band.
 //! - When signaling is lost, open connections live on. When it is back, `init` names them, what was half-way is begun
 //!   anew, and fresh spares are offered under new ids.
-//! - A connection that fails while both members stay is dropped at the server, which pairs the two anew: at once for
-//!   one that was well for a while, with growing pauses for one that fails again, and after a number of attempts no
-//!   more.
+//! - When a link loses its path, ICE is restarted for it. One that fails while both members stay is dropped at the server,
+//!   which pairs the two anew: at once for one that was well for a while, with growing pauses for one that fails again.
+//!   The peer waits for its next link and stays the same; it ends when that takes too long.
 //! - Every wait has a deadline, and a peer has exactly one terminal event.
 //!
 //! The driver of a mesh (`swarm`, or the simulator) does what the actions say, in order, and reports
@@ -27,6 +27,7 @@
 
 mod peers;
 mod repair;
+mod restart;
 mod signals;
 mod spares;
 #[cfg(test)]
@@ -59,6 +60,8 @@ pub struct MeshConfig {
     pub connect_timeout: Duration,
     /// How long a link may take to say goodbye before it is dropped.
     pub close_timeout: Duration,
+    /// From the loss of an open link to the next one, after which the peer is given up.
+    pub reconnect_timeout: Duration,
 }
 
 /// What happened.
@@ -84,6 +87,10 @@ pub enum Input {
     LinkOpen { connection: ConnectionId, native: bool },
     /// ICE's view of an open link changed.
     LinkState { connection: ConnectionId, state: LinkState },
+    /// The address that an open link was sent from is no more.
+    PathLost { connection: ConnectionId },
+    /// This machine has other addresses than before.
+    AddressesChanged,
     /// The link is gone, or never came to be. Last word about this connection, unless [`Action::CloseLink`] was first.
     LinkEnded { connection: ConnectionId, cause: LinkEnd },
     /// A control message came on the `fast` channel.
@@ -116,6 +123,10 @@ pub enum Action {
     AddCandidate {
         connection: ConnectionId,
         candidate: Option<IceCandidate>,
+    },
+    /// Look for a path anew under the same connection; [`Input::LinkOffer`] follows.
+    RestartIce {
+        connection: ConnectionId,
     },
     /// On the `fast` channel.
     SendControl {
@@ -154,8 +165,12 @@ pub enum MeshEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LinkState {
     Connected,
-    /// No answer to ICE's checks for a while; may come back.
+    /// No answer to ICE's checks for a while; may come back, and ICE is restarted.
     Disconnected,
+    /// ICE was restarted: another path is looked for, for the same link.
+    Checking,
+    /// The link is lost, and another one is made by way of the server. What was sent and is not acknowledged may be lost.
+    Reconnecting,
 }
 
 /// How a link ended.
@@ -240,6 +255,10 @@ struct Connection {
     /// When its channel opened.
     opened: Option<Instant>,
     native: bool,
+    /// Our offer was the first.
+    offerer: bool,
+    /// When ICE is to be restarted.
+    restart: Option<Instant>,
     /// The server said that the other end left.
     left: bool,
     /// The other end's DTLS fingerprint: names the running swarm it belongs to.
@@ -262,8 +281,16 @@ struct Peer {
     id: PeerId,
     /// The open connection that is used.
     active: Option<ConnectionId>,
+    /// There was one, and another is to come.
+    lost: Option<Lost>,
     /// An offer that was accepted for us while there is another connection: answered if that ends.
     held: Option<Held>,
+}
+
+/// What is known of a lost link to the other end.
+struct Lost {
+    until: Instant,
+    instance: Option<String>,
 }
 
 struct Held {
@@ -308,7 +335,7 @@ impl Mesh {
                 self.up = true;
                 self.join(now);
             }
-            Input::SignalingDown => self.signaling_down(),
+            Input::SignalingDown => self.signaling_down(now),
             Input::Signal(message) => self.hear_server(now, message),
             Input::LinkOffer { connection, sdp } => self.offer_made(&connection, sdp),
             Input::LinkAnswer { connection, sdp } => self.answer_made(&connection, sdp),
@@ -318,7 +345,9 @@ impl Mesh {
                 }
             }
             Input::LinkOpen { connection, native } => self.link_open(now, &connection, native),
-            Input::LinkState { connection, state } => self.link_state(&connection, state),
+            Input::LinkState { connection, state } => self.link_state(now, &connection, state),
+            Input::AddressesChanged => self.renew_spares(now),
+            Input::PathLost { connection } => self.path_lost(now, &connection),
             Input::LinkEnded { connection, cause } => self.link_ended(now, &connection, cause),
             Input::Control { connection, control } => self.hear_peer(now, &connection, control),
             Input::ClosePeer { peer } => self.close_peer(now, peer),
@@ -339,7 +368,8 @@ impl Mesh {
         let connections = self.connections.values().filter_map(|connection| connection.deadline);
         let held = self.peers.values().filter_map(|peer| peer.held.as_ref().map(|held| held.deadline));
         let repairs = self.repairs.values().filter_map(Repair::due);
-        connections.chain(held).chain(repairs).chain(self.retry_spares).min()
+        let restarts = self.connections.values().filter_map(|connection| connection.restart).filter(|_| self.joined);
+        connections.chain(held).chain(repairs).chain(self.next_give_up()).chain(restarts).chain(self.retry_spares).min()
     }
 
     /// Connections of any stage, peers of any stage: what is to be nothing in the end.
@@ -400,6 +430,8 @@ impl Mesh {
         if self.retry_spares.is_some_and(|at| at <= now) {
             self.fill_spares(now);
         }
+        self.give_up_lost(now);
+        self.send_restarts(now);
         self.send_repairs(now);
     }
 }

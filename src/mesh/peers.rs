@@ -1,13 +1,23 @@
 //! The life of peers and of their connections.
 
-use super::{Action, Connection, EndReason, Held, LinkEnd, Mesh, MeshEvent, Peer, PeerId, Stage};
+use super::{Action, Connection, EndReason, Held, LinkEnd, LinkState, Mesh, MeshEvent, Peer, PeerId, Stage};
 use crate::protocol::{ConnectionId, Control};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 impl Connection {
     pub(super) fn new(user_id: Option<String>, stage: Stage) -> Self {
-        Self { user_id, stage, deadline: None, opened: None, native: false, left: false, instance: None }
+        Self {
+            user_id,
+            stage,
+            deadline: None,
+            opened: None,
+            native: false,
+            offerer: false,
+            restart: None,
+            left: false,
+            instance: None,
+        }
     }
 }
 
@@ -20,7 +30,7 @@ impl Mesh {
     pub(super) fn peer_for(&mut self, user_id: &str) {
         if !self.peers.contains_key(user_id) {
             let id = self.next_peer_id();
-            self.peers.insert(user_id.to_owned(), Peer { id, active: None, held: None });
+            self.peers.insert(user_id.to_owned(), Peer { id, active: None, lost: None, held: None });
         }
     }
 
@@ -36,9 +46,18 @@ impl Mesh {
         connection.native = native;
         let instance = connection.instance.clone();
         let Some(peer) = self.peers.get_mut(&user_id) else { return };
-        let Some(old) = peer.active.replace(id.clone()) else {
-            let (peer, connection) = (peer.id, id.clone());
-            return self.event(MeshEvent::PeerOpen { peer, user_id, connection, native });
+        let (old, lost) = (peer.active.replace(id.clone()), peer.lost.take());
+        let known = peer.id;
+        let Some(old) = old else {
+            let connection = id.clone();
+            let Some(lost) = lost else {
+                return self.event(MeshEvent::PeerOpen { peer: known, user_id, connection, native });
+            };
+            if instance.is_some() && lost.instance == instance {
+                self.event(MeshEvent::PeerSwitched { peer: known, user_id, connection, native });
+                return self.event(MeshEvent::PeerState { peer: known, state: LinkState::Connected });
+            }
+            return self.begin_as_another(&user_id, id, native, EndReason::ConnectionLost);
         };
         let same = instance.is_some() && self.connections.get(&old).is_some_and(|old| old.instance == instance);
         if same {
@@ -55,13 +74,18 @@ impl Mesh {
         // The member was restarted, and its old self is not coming back.
         let left = self.connections.remove(&old).is_some_and(|old| old.left);
         self.actions.push_back(Action::CloseLink { connection: old, flush: false });
-        if let Some(peer) = self.peers.remove(&user_id) {
-            let reason = if left { EndReason::Left } else { EndReason::ConnectionLost };
-            self.terminal(&peer, &user_id, reason, "the member came back as a new one");
+        let reason = if left { EndReason::Left } else { EndReason::ConnectionLost };
+        self.begin_as_another(&user_id, id, native, reason);
+    }
+
+    /// The member is not who it was: the peer that it was ends, and another begins.
+    fn begin_as_another(&mut self, user_id: &str, id: &ConnectionId, native: bool, reason: EndReason) {
+        if let Some(peer) = self.peers.remove(user_id) {
+            self.terminal(&peer, user_id, reason, "the member came back as a new one");
         }
-        let peer = self.next_peer_id();
-        let connection = id.clone();
-        self.peers.insert(user_id.clone(), Peer { id: peer, active: Some(connection.clone()), held: None });
+        let (peer, user_id, connection) = (self.next_peer_id(), user_id.to_owned(), id.clone());
+        let active = Some(connection.clone());
+        self.peers.insert(user_id.clone(), Peer { id: peer, active, lost: None, held: None });
         self.event(MeshEvent::PeerOpen { peer, user_id, connection, native });
     }
 
@@ -117,7 +141,7 @@ impl Mesh {
         self.terminal(&peer, user_id, reason, detail);
     }
 
-    fn connections_of(&self, user_id: &str) -> Vec<ConnectionId> {
+    pub(super) fn connections_of(&self, user_id: &str) -> Vec<ConnectionId> {
         let of_user = self.connections.iter().filter(|(_, connection)| connection.user_id.as_deref() == Some(user_id));
         of_user.map(|(id, _)| id.clone()).collect()
     }
@@ -125,9 +149,10 @@ impl Mesh {
     /// Exactly one per peer.
     fn terminal(&mut self, peer: &Peer, user_id: &str, reason: EndReason, detail: &str) {
         let (id, user_id, detail) = (peer.id, user_id.to_owned(), detail.to_owned());
-        self.event(match peer.active {
-            Some(_) => MeshEvent::PeerClosed { peer: id, user_id, reason, detail },
-            None => MeshEvent::PeerFailed { peer: id, user_id, reason, detail },
+        self.event(if peer.active.is_some() || peer.lost.is_some() {
+            MeshEvent::PeerClosed { peer: id, user_id, reason, detail }
+        } else {
+            MeshEvent::PeerFailed { peer: id, user_id, reason, detail }
         });
     }
 
@@ -148,20 +173,20 @@ impl Mesh {
     }
 
     /// Lets go of a link in favour of another, or because signaling is lost: nothing takes its place.
-    pub(super) fn end_connection(&mut self, id: &ConnectionId, reason: EndReason, detail: &str) {
+    pub(super) fn end_connection(&mut self, now: Instant, id: &ConnectionId, reason: EndReason, detail: &str) {
         if let Some(connection) = self.connections.remove(id) {
+            // Its last figures are part of what is told of it.
+            self.without(now, id, &connection, reason, detail);
             self.actions.push_back(Action::CloseLink { connection: id.clone(), flush: false });
-            if let Some(user_id) = connection.user_id {
-                self.without(&user_id, id, reason, detail);
-            }
         }
     }
 
     /// A link is gone. What is held for that user is next, or, if it failed, an attempt to repair it.
     fn forget_connection(&mut self, now: Instant, id: &ConnectionId, reason: EndReason, detail: &str, failed: bool) {
         let Some(connection) = self.connections.remove(id) else { return };
+        let held = self.without(now, id, &connection, reason, detail);
         if let Some(user_id) = connection.user_id {
-            if let Some(held) = self.without(&user_id, id, reason, detail) {
+            if let Some(held) = held {
                 self.answer_offer(now, held.connection, user_id, held.signals);
             } else if failed && self.connections_of(&user_id).is_empty() {
                 self.repair(now, &user_id, id, connection.opened);
@@ -171,7 +196,15 @@ impl Mesh {
     }
 
     /// What a peer is without one of its connections. Gives what is held for when its last one ends.
-    fn without(&mut self, user_id: &str, id: &ConnectionId, reason: EndReason, detail: &str) -> Option<Held> {
+    fn without(
+        &mut self,
+        now: Instant,
+        id: &ConnectionId,
+        connection: &Connection,
+        reason: EndReason,
+        detail: &str,
+    ) -> Option<Held> {
+        let user_id = connection.user_id.as_deref()?;
         let others = self.connections_of(user_id);
         let peer = self.peers.get_mut(user_id)?;
         if peer.active.as_ref() != Some(id) {
@@ -179,7 +212,7 @@ impl Mesh {
                 return None;
             }
             let held = peer.held.take();
-            if held.is_none() {
+            if held.is_none() && peer.lost.is_none() {
                 let peer = self.peers.remove(user_id)?;
                 self.terminal(&peer, user_id, reason, detail);
             }
@@ -196,6 +229,11 @@ impl Mesh {
             self.event(MeshEvent::PeerSwitched { peer, user_id, connection, native });
             return None;
         }
+        if connection.may_be_replaced(reason) {
+            let held = peer.held.take_if(|_| others.is_empty());
+            self.lose(now, user_id, connection);
+            return held;
+        }
         let mut peer = self.peers.remove(user_id)?;
         let held = peer.held.take();
         self.terminal(&peer, user_id, reason, detail);
@@ -204,7 +242,7 @@ impl Mesh {
         }
         // What is on its way to be open is a new peer.
         let id = self.next_peer_id();
-        self.peers.insert(user_id.to_owned(), Peer { id, active: None, held });
+        self.peers.insert(user_id.to_owned(), Peer { id, active: None, lost: None, held });
         None
     }
 }

@@ -1,7 +1,7 @@
 //! Connections that failed while both members stay in the room: the server is told, and pairs the two anew.
 //!
-//! Either end may be the first to tell. A pair that cannot be connected is not tried for ever: pauses grow from attempt
-//! to attempt, and after [`MAX_ATTEMPTS`] the pair is left alone until one of the two begins a new session.
+//! Either end may be the first to tell. A pair that cannot be connected is tried again and again, as its network may come to
+//! allow it, with pauses that grow from attempt to attempt.
 
 use super::Mesh;
 use crate::protocol::{ClientMessage, ConnectionId};
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 /// The pauses before the second attempt and so on are 1, 2, 4 … times this.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-const MAX_ATTEMPTS: u32 = 6;
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// A connection that was open for this long was well: what comes after it begins with the first attempt.
 const WELL: Duration = Duration::from_secs(30);
 
 /// Attempts are forgotten this long after the last.
-const MEMORY: Duration = Duration::from_secs(300);
+const MEMORY: Duration = Duration::from_secs(900);
 
 /// What was tried for one user id.
 pub(super) struct Repair {
@@ -45,13 +45,11 @@ impl Mesh {
         if opened.is_some_and(|opened| now.saturating_duration_since(opened) >= WELL) {
             repair.attempts = 0;
         }
-        if repair.attempts < MAX_ATTEMPTS {
-            let pause =
-                repair.attempts.checked_sub(1).map_or(Duration::ZERO, |doublings| FIRST_PAUSE * (1 << doublings));
-            repair.attempts += 1;
-            repair.last = now;
-            repair.pending = Some((now + pause, id.clone()));
-        }
+        let doubled = |doublings: u32| (FIRST_PAUSE * (1 << doublings.min(16))).min(LONGEST_PAUSE);
+        let pause = repair.attempts.checked_sub(1).map_or(Duration::ZERO, doubled);
+        repair.attempts += 1;
+        repair.last = now;
+        repair.pending = Some((now + pause, id.clone()));
     }
 
     /// There is a new connection to this user: somebody else repaired it.

@@ -1,8 +1,6 @@
 //! What the server says, and what is said to it.
 
-use super::{
-    Action, Connection, EndReason, ErrorCode, Held, Life, LinkState, Mesh, MeshEvent, Stage, MAX_HELD_SIGNALS,
-};
+use super::{Action, Connection, EndReason, ErrorCode, Held, Life, Mesh, MeshEvent, Stage, MAX_HELD_SIGNALS};
 use crate::protocol::{ClientMessage, ConnectionId, IceCandidate, ServerMessage, SessionSignal};
 use std::time::Instant;
 
@@ -45,7 +43,7 @@ impl Mesh {
 
     /// Open connections live on. Spares are the server's to forget, and what is half-way cannot go on: the server pairs
     /// us anew with everyone that `init` does not name.
-    pub(super) fn signaling_down(&mut self) {
+    pub(super) fn signaling_down(&mut self, now: Instant) {
         self.up = false;
         if !std::mem::take(&mut self.joined) {
             return;
@@ -63,7 +61,7 @@ impl Mesh {
             peer.held = None;
         }
         for id in unfinished {
-            self.end_connection(&id, EndReason::ConnectionLost, "signaling was lost before the channel was open");
+            self.end_connection(now, &id, EndReason::ConnectionLost, "signaling was lost before the channel was open");
         }
     }
 
@@ -139,7 +137,7 @@ impl Mesh {
             return;
         }
         self.answer_offer(now, id, user_id, signals);
-        self.end_rivals(&rivals);
+        self.end_rivals(now, &rivals);
     }
 
     /// Other connections to a user that would break this one, or be broken by it: those of the running swarm that
@@ -154,9 +152,9 @@ impl Mesh {
         others.map(|(other, _)| other.clone()).collect()
     }
 
-    fn end_rivals(&mut self, rivals: &[ConnectionId]) {
+    fn end_rivals(&mut self, now: Instant, rivals: &[ConnectionId]) {
         for rival in rivals {
-            self.end_connection(rival, EndReason::ConnectionLost, "the other end began a new connection");
+            self.end_connection(now, rival, EndReason::ConnectionLost, "the other end began a new connection");
         }
     }
 
@@ -213,6 +211,7 @@ impl Mesh {
         let deadline = now + self.config.answer_timeout;
         if let Some(connection) = self.connections.get_mut(id) {
             connection.user_id = Some(user_id.clone());
+            connection.offerer = true;
             connection.stage = Stage::Answering;
             connection.deadline = Some(deadline);
         }
@@ -220,9 +219,9 @@ impl Mesh {
         let rivals = self.rivals(&user_id, id, None);
         let under_way: Vec<_> = rivals.into_iter().filter(|rival| !self.is_open(rival)).collect();
         if under_way.iter().any(|rival| rival < id) {
-            self.end_rivals(std::slice::from_ref(id));
+            self.end_rivals(now, std::slice::from_ref(id));
         } else {
-            self.end_rivals(&under_way);
+            self.end_rivals(now, &under_way);
         }
     }
 
@@ -248,10 +247,10 @@ impl Mesh {
         let instance = connection.instance.clone();
         let rivals = self.rivals(&user_id, &id, instance.as_deref());
         if rivals.iter().any(|rival| !self.is_open(rival) && *rival < id) {
-            return self.end_rivals(&[id]);
+            return self.end_rivals(now, &[id]);
         }
         // The other end answers us, so it has let go of whatever there was.
-        self.end_rivals(&rivals);
+        self.end_rivals(now, &rivals);
         self.actions.push_back(Action::ApplyAnswer { connection: id, sdp });
     }
 
@@ -298,15 +297,6 @@ impl Mesh {
             Some(connection) if connection.stage == Stage::Spare => self.spare_expired(id),
             Some(_) => self.drop_connection(now, id, EndReason::Left, "it left before the channel was open"),
             None => {}
-        }
-    }
-
-    pub(super) fn link_state(&mut self, id: &ConnectionId, state: LinkState) {
-        let Some(user_id) = self.connections.get(id).and_then(|connection| connection.user_id.as_ref()) else { return };
-        let Some(peer) = self.peers.get(user_id) else { return };
-        if peer.active.as_ref() == Some(id) {
-            let peer = peer.id;
-            self.event(MeshEvent::PeerState { peer, state });
         }
     }
 }

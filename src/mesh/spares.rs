@@ -59,6 +59,16 @@ impl Mesh {
         self.actions.push_back(Action::CloseLink { connection: id.clone(), flush: false });
     }
 
+    /// Every spare names addresses that may be no more: others take their place, under new ids.
+    pub(super) fn renew_spares(&mut self, now: Instant) {
+        let spares = self.connections.iter().filter(|(_, connection)| connection.stage == Stage::Spare);
+        for id in spares.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            self.spare_expired(&id);
+            self.signal(ClientMessage::Drop { id });
+        }
+        self.fill_spares(now);
+    }
+
     /// The server keeps no more than there are now.
     pub(super) fn limit_spares(&mut self) {
         self.buffer = self.buffer.min(self.spares());

@@ -1,5 +1,7 @@
 //! Each rule of the mesh, with the test in the place of the server and of the links.
 
+mod healing;
+
 use super::*;
 use crate::protocol::TrackKind;
 
@@ -19,6 +21,7 @@ fn config() -> MeshConfig {
         answer_timeout: SECOND * 5,
         connect_timeout: SECOND * 7,
         close_timeout: SECOND,
+        reconnect_timeout: SECOND * 60,
     }
 }
 
@@ -127,6 +130,10 @@ fn closed(peer: PeerId, user: &str, reason: EndReason) -> impl Fn(&Action) -> bo
         }
         _ => false,
     }
+}
+
+fn told(peer: PeerId, state: LinkState) -> Action {
+    Action::Event(MeshEvent::PeerState { peer, state })
 }
 
 fn failed(user: &str, reason: EndReason) -> impl Fn(&Action) -> bool + '_ {
@@ -441,47 +448,6 @@ fn the_server_may_keep_fewer_spares_than_we_would() {
 }
 
 #[test]
-fn a_lost_path_is_reported_and_repaired_with_growing_pauses() {
-    let (mut bench, _) = Bench::joined(|_| {});
-    let bob = bench.connected("0", "bob", "bob");
-    let state = Input::LinkState { connection: "0".into(), state: LinkState::Disconnected };
-    let expected = MeshEvent::PeerState { peer: bob, state: LinkState::Disconnected };
-    assert_eq!(bench.input(state), [Action::Event(expected)]);
-    let actions = bench.ended("0", LinkEnd::IceFailed);
-    assert!(closed(bob, "bob", EndReason::ConnectionLost)(&actions[0]));
-    assert_eq!(actions[1..], [drop_message("0")]);
-    // It never opens again: 1, 2, 4 … seconds, and after six attempts no more.
-    let mut pauses = Vec::new();
-    for attempt in 1..10 {
-        let id = attempt.to_string();
-        bench.accept(&id, "bob", "bob");
-        let before = bench.now;
-        assert_eq!(bench.ended(&id, LinkEnd::IceFailed).len(), 1, "an event and nothing else");
-        let Some(due) = bench.mesh.poll_timeout() else { break };
-        let pause = due - before;
-        assert_eq!(bench.pass(pause), [drop_message(&id)]);
-        pauses.push(pause.as_secs());
-    }
-    assert_eq!(pauses, [1, 2, 4, 8, 16]);
-    // One that was well for a while begins afresh.
-    bench.connected("well", "bob", "bob");
-    bench.now += SECOND * 31;
-    assert!(bench.ended("well", LinkEnd::IceFailed).contains(&drop_message("well")));
-}
-
-#[test]
-fn a_repair_by_the_other_end_is_enough() {
-    let (mut bench, _) = Bench::joined(|_| {});
-    bench.connected("c", "bob", "bob");
-    bench.ended("c", LinkEnd::IceFailed);
-    bench.accept("d", "bob", "bob");
-    bench.ended("d", LinkEnd::IceFailed);
-    assert!(bench.mesh.poll_timeout().is_some());
-    bench.connected("e", "bob", "bob");
-    assert_eq!(bench.pass(SECOND * 60), []);
-}
-
-#[test]
 fn links_outlive_signaling_and_what_is_half_way_does_not() {
     let (mut bench, spares) = Bench::joined(|_| {});
     bench.connected("b", "bob", "bob");
@@ -512,14 +478,14 @@ fn while_a_link_is_well_a_further_offer_is_held_back_and_answered_if_it_ends() {
     assert!(is_protocol_error(&bench.accept("d", "bob", "bob")), "that id is in use");
     bench.hear(ServerMessage::Candidate { id: "d".into(), candidate: Some(IceCandidate::default()) });
     let actions = bench.ended("c", LinkEnd::IceFailed);
-    assert!(closed(bob, "bob", EndReason::ConnectionLost)(&actions[0]));
+    assert_eq!(actions[0], told(bob, LinkState::Reconnecting));
     let expected = [
         Action::AcceptOffer { connection: "d".into(), sdp: sdp("bob") },
         Action::AddCandidate { connection: "d".into(), candidate: None },
         Action::AddCandidate { connection: "d".into(), candidate: Some(IceCandidate::default()) },
     ];
     assert_eq!(actions[1..], expected);
-    assert_eq!(events(&bench.open("d")), 1);
+    assert_eq!(bench.open("d")[1], told(bob, LinkState::Connected));
 
     // Held no longer than the other end waits, nor after it left.
     bench.accept("e", "bob", "bob");
@@ -536,11 +502,11 @@ fn an_answer_says_that_the_other_end_let_go_of_what_there_was() {
     let bob = bench.connected("c", "bob", "bob");
     assert_eq!(bench.accepted(&spares[0], "bob"), [], "quietly");
     let actions = bench.answered(&spares[0], "bob");
-    assert_eq!(actions[0], close_link("c"), "two between the same sockets break each other");
-    assert!(closed(bob, "bob", EndReason::ConnectionLost)(&actions[1]));
+    assert_eq!(actions[0], told(bob, LinkState::Reconnecting));
+    assert_eq!(actions[1], close_link("c"), "two between the same sockets break each other");
     assert!(matches!(&actions[2..], [Action::ApplyAnswer { .. }]));
     let actions = bench.open(spares[0].as_str());
-    assert!(matches!(&actions[..], [Action::Event(MeshEvent::PeerOpen { peer, .. })] if *peer > bob));
+    assert!(matches!(&actions[0], Action::Event(MeshEvent::PeerSwitched { peer, .. }) if *peer == bob));
 }
 
 #[test]

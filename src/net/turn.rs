@@ -39,6 +39,8 @@ pub(crate) struct Allocation {
     client: Client,
     server: SocketAddr,
     local: SocketAddr,
+    /// The address that our datagrams to the server leave from.
+    source: Option<IpAddr>,
     relayed: Option<SocketAddr>,
     /// By address: the server does not look at the port (RFC 8656, 9).
     permissions: HashMap<IpAddr, Permission>,
@@ -81,6 +83,7 @@ impl Allocation {
     pub fn new(
         now: Instant,
         local: SocketAddr,
+        source: Option<IpAddr>,
         server: SocketAddr,
         username: &str,
         credential: &str,
@@ -101,12 +104,17 @@ impl Allocation {
             client,
             server,
             local,
+            source,
             relayed: None,
             permissions: HashMap::new(),
             asked: HashMap::new(),
             sweep: now + PATIENCE,
             ready: Vec::new(),
         })
+    }
+
+    pub fn source(&self) -> Option<IpAddr> {
+        self.source
     }
 
     pub fn server(&self) -> SocketAddr {
@@ -348,7 +356,7 @@ mod tests {
         /// An allocation at this server.
         fn allocation(&mut self, now: Instant) -> Allocation {
             let local = "192.0.2.1:1".parse().unwrap();
-            let mut allocation = Allocation::new(now, local, self.address, "user", "secret").unwrap();
+            let mut allocation = Allocation::new(now, local, None, self.address, "user", "secret").unwrap();
             self.converse(now, &mut allocation, Vec::new());
             assert!(allocation.relayed().is_some());
             allocation
@@ -482,7 +490,8 @@ mod tests {
         let started = Instant::now();
         let now = || started + started.elapsed() * HASTE;
         let local = ours.local_addr().unwrap();
-        let mut allocation = Allocation::new(now(), local, server.address, coturn::USER, coturn::PASSWORD).unwrap();
+        let mut allocation =
+            Allocation::new(now(), local, None, server.address, coturn::USER, coturn::PASSWORD).unwrap();
         let peer_address = peer.local_addr().unwrap();
         let (mut there, mut back, mut rounds) = (0, 0, 0);
         while started.elapsed() < Duration::from_secs(14) {

@@ -73,11 +73,13 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// For what is still queued when a peer or the swarm is closed. Default 2 s.
     pub close_timeout: Duration,
+    /// From the loss of an open link to the next one of the same peer, after which the peer is closed. Default 60 s.
+    pub reconnect_timeout: Duration,
     /// Between ICE checks on a quiet link. Default 5 s.
     pub ice_keepalive: Duration,
-    /// Silence until a link counts as disconnected. Default 15 s.
+    /// Silence until a link counts as disconnected; ICE is restarted then. Default 15 s.
     pub ice_disconnected_timeout: Duration,
-    /// Silence from then on until it is given up. Default 15 s.
+    /// Silence from then on until it is given up and another is made. Default 15 s.
     pub ice_failed_timeout: Duration,
 }
 
@@ -106,6 +108,7 @@ impl Default for Config {
             answer_timeout: Duration::from_secs(15),
             connect_timeout: Duration::from_secs(20),
             close_timeout: Duration::from_secs(2),
+            reconnect_timeout: Duration::from_secs(60),
             ice_keepalive: Duration::from_secs(5),
             ice_disconnected_timeout: Duration::from_secs(15),
             ice_failed_timeout: Duration::from_secs(15),
@@ -166,6 +169,7 @@ impl Config {
             self.answer_timeout,
             self.connect_timeout,
             self.close_timeout,
+            self.reconnect_timeout,
             self.ice_keepalive,
             self.ice_disconnected_timeout,
             self.ice_failed_timeout,
@@ -190,6 +194,7 @@ impl Config {
             answer_timeout: self.answer_timeout,
             connect_timeout: self.connect_timeout,
             close_timeout: self.close_timeout,
+            reconnect_timeout: self.reconnect_timeout,
         }
     }
 

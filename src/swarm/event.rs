@@ -86,6 +86,8 @@ pub enum Event {
     PeerState {
         peer: Peer,
         state: LinkState,
+        /// With [`LinkState::Reconnecting`]: bytes that were sent and not acknowledged, which may be lost.
+        unacknowledged: usize,
     },
     /// A text message; always UTF-8.
     Text {

@@ -131,9 +131,16 @@ impl Handler for Reports {
         self.mailbox.post(Letter::Open(connection.clone()));
     }
 
-    fn ice_connected(&self, connection: &Arc<Connection>, connected: bool) {
-        let state = if connected { LinkState::Connected } else { LinkState::Disconnected };
+    fn ice_state(&self, connection: &Arc<Connection>, state: LinkState) {
         self.input(Input::LinkState { connection: connection.id().clone(), state });
+    }
+
+    fn addresses_changed(&self) {
+        self.input(Input::AddressesChanged);
+    }
+
+    fn path_lost(&self, connection: &Arc<Connection>) {
+        self.input(Input::PathLost { connection: connection.id().clone() });
     }
 
     fn channel_open(

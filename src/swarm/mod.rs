@@ -31,7 +31,7 @@ pub(crate) use queue::{EventQueue, Popped};
 pub use stats::{PeerStats, SwarmStats};
 
 use crate::driver::Driver;
-use crate::link::ChannelId;
+use crate::link::{ChannelId, SendError};
 use crate::mesh::{Input, Mesh, PeerId};
 use crate::protocol::{ServerMessage, MAX_MESSAGE_SIZE, RESERVED_PREFIX};
 use crate::signaling::check_token;
@@ -224,9 +224,10 @@ impl Swarm {
         self.running()?;
         self.check_message(is_text, data)?;
         let open = self.peers.get(peer)?;
-        open.connection
-            .send(ChannelId(channel), is_text, data, false)
-            .map_err(|e| Error::from_send(e, data.len(), peer, channel))
+        open.connection.send(ChannelId(channel), is_text, data, false).map_err(|error| match error {
+            SendError::NotOpen if channel == FAST && open.is_lost() => Error::WouldBlock,
+            error => Error::from_send(error, data.len(), peer, channel),
+        })
     }
 
     fn check_message(&self, is_text: bool, data: &[u8]) -> Result<(), Error> {
@@ -278,6 +279,9 @@ impl Swarm {
         let open = self.peers.get(peer)?;
         if !open.native {
             return Err(Error::Unsupported("the peer runs the JS original, which hears no channel but its first"));
+        }
+        if open.is_lost() {
+            return Err(Error::State("the link to this peer is being made anew"));
         }
         let opened = open.connection.open_channel(label, options);
         opened.map(|channel| channel.0).map_err(|error| Error::from_open(error, peer))

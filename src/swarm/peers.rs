@@ -8,6 +8,7 @@ use crate::link::ChannelId;
 use crate::media::TrackId;
 use crate::protocol::ConnectionId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// Channels that the other side may open before its peer is announced here.
@@ -30,6 +31,8 @@ pub(crate) struct OpenPeer {
     pub peer: Peer,
     pub connection: Arc<Connection>,
     pub native: bool,
+    /// Its link is gone, and another is to come.
+    lost: AtomicBool,
     /// Further channels that the application knows of; written under the lock of `early`.
     channels: Mutex<BTreeSet<u32>>,
     /// Its tracks, with what was dropped of each.
@@ -38,7 +41,25 @@ pub(crate) struct OpenPeer {
 
 impl OpenPeer {
     pub fn new(peer: Peer, connection: Arc<Connection>, native: bool) -> Self {
-        Self { peer, connection, native, channels: Mutex::default(), tracks: Mutex::default() }
+        Self {
+            peer,
+            connection,
+            native,
+            lost: AtomicBool::new(false),
+            channels: Mutex::default(),
+            tracks: Mutex::default(),
+        }
+    }
+
+    /// Gives the bytes that the other side has not acknowledged.
+    pub fn lose_link(&self) -> usize {
+        self.lost.store(true, Ordering::Release);
+        self.connection.stats().buffered
+    }
+
+    /// Whether it has no link now, and is to have another.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
     }
 
     fn tracks(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Drops>>> {

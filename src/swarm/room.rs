@@ -8,7 +8,7 @@ use super::queue::EventQueue;
 use super::runtime::SharedRuntime;
 use crate::driver::{Connection, Driver, DriverError};
 use crate::link::ChannelId;
-use crate::mesh::{Action, Input, LinkEnd, Mesh, MeshEvent, PeerId};
+use crate::mesh::{Action, Input, LinkEnd, LinkState, Mesh, MeshEvent, PeerId};
 use crate::protocol::ConnectionId;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -145,6 +145,11 @@ impl Room {
                     link.add_remote_candidate(candidate.as_ref());
                 }
             }
+            Action::RestartIce { connection } => {
+                if let Some(link) = self.connections.get(&connection) {
+                    link.restart_ice();
+                }
+            }
             Action::SendControl { connection, control } => {
                 if let Some(link) = self.connections.get(&connection) {
                     // A link that cannot take it is ending, and says so by itself.
@@ -215,7 +220,9 @@ impl Room {
             }
             MeshEvent::PeerState { peer, state } => {
                 let Ok(open) = self.peers.get(peer.0) else { return };
-                Event::PeerState { peer: open.peer.clone(), state }
+                let lost = state == LinkState::Reconnecting;
+                let unacknowledged = if lost { open.lose_link() } else { 0 };
+                Event::PeerState { peer: open.peer.clone(), state, unacknowledged }
             }
             MeshEvent::Error { code, detail } => Event::Error { code, detail },
             MeshEvent::Closed => return,

@@ -20,7 +20,9 @@ struct Deaf;
 impl Handler for Deaf {
     fn local_candidate(&self, _: &Arc<Connection>, _: Option<IceCandidate>) {}
     fn open(&self, _: &Arc<Connection>) {}
-    fn ice_connected(&self, _: &Arc<Connection>, _: bool) {}
+    fn path_lost(&self, _: &Arc<Connection>) {}
+    fn addresses_changed(&self) {}
+    fn ice_state(&self, _: &Arc<Connection>, _: LinkState) {}
     fn channel_open(&self, _: &Arc<Connection>, _: ChannelId, _: &str, _: &ChannelOptions, _: bool) {}
     fn channel_closed(&self, _: &Arc<Connection>, _: ChannelId) {}
     fn messages(&self, _: &Arc<Connection>, _: &mut VecDeque<Message>) {}

@@ -36,6 +36,7 @@ class State(IntEnum):
     DISCONNECTED = 2
     RECONNECTING = 3
     REFUSED = 4
+    CHECKING = 5
 
     @classmethod
     def _missing_(cls, value: object) -> State:
@@ -86,9 +87,11 @@ class PeerFailed(PeerEvent):
 
 @dataclass(frozen=True)
 class PeerState(PeerEvent):
-    """The path to an open peer changed."""
+    """The path to an open peer changed. With `State.RECONNECTING` its link is lost and another one is made for the same peer:
+    `unacknowledged` bytes that were sent to it may be lost."""
 
     state: State
+    unacknowledged: int
 
 
 def _brief(content: str | bytes) -> str:
@@ -279,7 +282,7 @@ _MAKERS: dict[int, Callable[[_native.Event], Event]] = {
     1: lambda raw: PeerOpen(*_peer(raw), _text(raw.connection_id), bool(raw.flags & _NATIVE)),
     2: lambda raw: PeerClosed(*_peer(raw), Reason(raw.reason), _text(raw.message)),
     3: lambda raw: PeerFailed(*_peer(raw), Reason(raw.reason), _text(raw.message)),
-    4: lambda raw: PeerState(*_peer(raw), State(raw.state)),
+    4: lambda raw: PeerState(*_peer(raw), State(raw.state), raw.length),
     5: lambda raw: Text(*_peer(raw), raw.channel, _data(raw).decode()),
     6: lambda raw: Binary(*_peer(raw), raw.channel, _data(raw)),
     7: lambda raw: ChannelOpen(*_peer(raw), raw.channel, _text(raw.name), bool(raw.flags & _REMOTE)),

@@ -24,7 +24,7 @@ from ._native import Data, encode, lib, number, payload, utf8
 #: The channel that every peer has.
 FAST = 0
 
-_TIMEOUTS = ("answer", "connect", "close", "ice_keepalive", "ice_disconnected", "ice_failed")
+_TIMEOUTS = ("answer", "connect", "close", "ice_keepalive", "ice_disconnected", "ice_failed", "reconnect")
 _POLICIES = {"all": 0, "relay": 1}
 
 #: Seconds that the main thread waits without a look whether a signal (Ctrl-C) came: Python handles them between calls.
@@ -87,7 +87,7 @@ class Swarm(MediaCalls):
 
     `signaling` is the URL of the server (`ws://` or `wss://`) and `token` what it asks for. Without a URL the
     caller carries the messages: `Signal` events out, `dispatch` in. `timeouts` may have: answer, connect, close,
-    ice_keepalive, ice_disconnected, ice_failed, in seconds. With `receive_rtp` media comes as `Rtp` and not as `Frame`.
+    ice_keepalive, ice_disconnected, ice_failed, reconnect, in seconds. With `receive_rtp` media comes as `Rtp` and not as `Frame`.
     """
 
     def __init__(

@@ -116,7 +116,7 @@ impl End {
 
 impl Pair {
     /// Carries descriptions both ways until there are none; gives how many offers there were.
-    fn negotiate(&mut self, on_the_way: fn(&str) -> String) -> usize {
+    pub(super) fn negotiate(&mut self, on_the_way: fn(&str) -> String) -> usize {
         let mut offers = 0;
         for _ in 0..20 {
             self.settle();

@@ -61,6 +61,8 @@ extension RTCSwarm {
         public var iceDisconnected: Duration?
         /// Silence from then on until it is given up; default 15 s.
         public var iceFailed: Duration?
+        /// From the loss of a peer's link to its next one, after which the peer is closed; default 60 s.
+        public var reconnect: Duration?
 
         public init() {}
     }
@@ -185,6 +187,7 @@ extension RTCSwarm.Configuration {
             (RTCSWARM_TIMEOUT_ICE_KEEPALIVE, timeouts.iceKeepalive),
             (RTCSWARM_TIMEOUT_ICE_DISCONNECTED, timeouts.iceDisconnected),
             (RTCSWARM_TIMEOUT_ICE_FAILED, timeouts.iceFailed),
+            (RTCSWARM_TIMEOUT_RECONNECT, timeouts.reconnect),
         ]
         for case (let which, let time?) in deadlines {
             try check(rtcswarm_config_set_timeout(config, which, UInt32(time.wholeMilliseconds)))

@@ -82,10 +82,12 @@ extension RTCSwarm {
         case connected = 1
         /// No answer from a peer for a while; it may come back.
         case disconnected = 2
-        /// The signaling server cannot be reached; the library goes on trying.
+        /// The link to a peer is lost, or the signaling server cannot be reached; the library goes on trying.
         case reconnecting = 3
         /// The signaling server will not have this member, or its token is over. Nothing more is tried until ``setToken(_:)``.
         case refused = 4
+        /// Another path to a peer is looked for, for the same link.
+        case checking = 5
     }
 
     // Each has `time`, which is since the swarm was made; where it is a peer's, `peer` and `userID`.
@@ -122,8 +124,10 @@ extension RTCSwarm {
         public let time: Duration
         public let peer: PeerID
         public let userID: String
-        /// `connected` or `disconnected`
+        /// `connected`, `disconnected`, `checking` or `reconnecting`
         public let state: State
+        /// With `reconnecting`: bytes that were sent to it and not acknowledged, which may be lost.
+        public let unacknowledged: Int
     }
 
     public struct Text: Sendable {

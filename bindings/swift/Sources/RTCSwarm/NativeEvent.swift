@@ -67,7 +67,8 @@ extension RTCSwarm.Event {
             case RTCSWARM_EVENT_PEER_FAILED:
                 .peerFailed(.init(time: time, peer: peer, userID: userID, reason: reason, message: message))
             case RTCSWARM_EVENT_PEER_STATE:
-                .peerState(.init(time: time, peer: peer, userID: userID, state: state))
+                .peerState(
+                    .init(time: time, peer: peer, userID: userID, state: state, unacknowledged: Int(raw.length)))
             case RTCSWARM_EVENT_TEXT:
                 .text(.init(time: time, peer: peer, userID: userID, channel: channel, text: event.text))
             case RTCSWARM_EVENT_BINARY:

@@ -53,6 +53,9 @@ public enum class State {
 
     /** The server will not have this member, or its token is over; no further attempt is made until [Swarm.setToken]. */
     REFUSED,
+
+    /** Another path is looked for, for the same link. */
+    CHECKING,
     ;
 
     internal companion object {
@@ -104,12 +107,17 @@ public sealed interface Event {
         val message: String,
     ) : PeerEvent
 
-    /** The path to an open peer changed: [State.CONNECTED] or [State.DISCONNECTED]. */
+    /**
+     * The path to an open peer changed: [State.CONNECTED], [State.DISCONNECTED], [State.CHECKING], or [State.RECONNECTING]: its link
+     * is lost, another one is made for the same peer, and what was sent and is not acknowledged may be lost.
+     */
     public data class PeerState(
         override val time: Duration,
         override val peer: PeerId,
         override val userId: String,
         val state: State,
+        /** With [State.RECONNECTING]: bytes that were sent to it and not acknowledged. */
+        val unacknowledged: Long,
     ) : PeerEvent
 
     /** A text message. */

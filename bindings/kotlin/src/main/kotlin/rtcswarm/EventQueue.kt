@@ -243,7 +243,7 @@ private class Decoder {
             }
             PEER_CLOSED -> Event.PeerClosed(time, peer, userId(), reason, message()).also { userIds.remove(peer.value) }
             PEER_FAILED -> Event.PeerFailed(time, peer, userId(), reason, message())
-            PEER_STATE -> Event.PeerState(time, peer, userId(), state)
+            PEER_STATE -> Event.PeerState(time, peer, userId(), state, numbers[Native.LENGTH])
             TEXT -> Event.Text(time, peer, userId(), channel(numbers), data())
             CHANNEL_OPEN -> Event.ChannelOpen(time, peer, userId(), channel(numbers), name(), flags and REMOTE_FLAG != 0)
             CHANNEL_CLOSED -> Event.ChannelClosed(time, peer, userId(), channel(numbers))

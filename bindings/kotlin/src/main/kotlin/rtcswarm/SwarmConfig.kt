@@ -40,6 +40,9 @@ public class Timeouts {
 
     /** Silence from then on until it is given up; default 15 s. */
     public var iceFailed: Duration? = null
+
+    /** From the loss of a peer's link to its next one, after which the peer is closed; default 60 s. */
+    public var reconnect: Duration? = null
 }
 
 /** What a swarm is told before it is made. Null is for the library's default. A swarm copies it: one serves for many. */
@@ -154,6 +157,7 @@ public class SwarmConfig(
                     "iceKeepalive" to iceKeepalive,
                     "iceDisconnected" to iceDisconnected,
                     "iceFailed" to iceFailed,
+                    "reconnect" to reconnect,
                 )
             }
         deadlines.forEachIndexed { which, (name, time) ->

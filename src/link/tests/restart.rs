@@ -1,0 +1,61 @@
+//! Paths that are lost, and others found under the same connection.
+
+use super::*;
+
+const A_LATER: &str = "192.0.2.9:1000";
+
+fn states(end: &End) -> Vec<LinkState> {
+    let states = end.reports.iter().filter_map(|report| match report {
+        Report::State(state) => Some(*state),
+        _ => None,
+    });
+    states.collect()
+}
+
+impl Pair {
+    /// From now on the first end is somewhere else.
+    fn move_a(&mut self) {
+        self.a.address = A_LATER.parse().unwrap();
+        let later = candidate(self.a.address);
+        self.a.link.add_local_candidate(&later).unwrap();
+        let mut output = Output::default();
+        self.a.link.keep_local_candidates(&[later], &[self.a.address], &mut output);
+        assert!(matches!(output.reports[..], [Report::PathLost]));
+    }
+
+    fn still_talks(&mut self) {
+        let heard = |pair: &Pair| {
+            [&pair.a, &pair.b]
+                .map(|end| end.received(ChannelId::FAST).iter().filter(|message| message == &&b"still there").count())
+        };
+        let before = heard(self);
+        for end in [&mut self.a, &mut self.b] {
+            end.send(self.now, ChannelId::FAST, b"still there");
+        }
+        self.run("messages over the new path", |pair| heard(pair) == before.map(|count| count + 1));
+        assert_eq!(self.b.link.stats().remote_address, Some(self.a.address));
+    }
+}
+
+#[test]
+fn whoever_restarts_finds_another_path_under_the_same_connection() {
+    for by_a in [true, false] {
+        let mut pair = Pair::open();
+        pair.still_talks();
+        let ufrags = (pair.a.link.local_ufrag(), pair.b.link.local_ufrag());
+        pair.move_a();
+        // What was sent before and did not arrive is sent again over the new path.
+        pair.a.send(pair.now, ChannelId::FAST, b"lost at first");
+        pair.a.pump(pair.now);
+        pair.a.outbox.clear();
+        let restarts = if by_a { &mut pair.a } else { &mut pair.b };
+        restarts.link.restart_ice();
+        assert_eq!(pair.negotiate(str::to_owned), 1);
+        pair.still_talks();
+        assert_eq!(pair.b.received(ChannelId::FAST)[1], b"lost at first");
+        assert_ne!(pair.a.link.local_ufrag(), ufrags.0);
+        assert_ne!(pair.b.link.local_ufrag(), ufrags.1);
+        assert_eq!(pair.a.link.new_local_ufrag(), pair.a.link.local_ufrag());
+        assert_eq!(states(&pair.b), [LinkState::Checking, LinkState::Connected]);
+    }
+}

@@ -1,0 +1,98 @@
+//! What keeps a peer over the loss of its path: ICE is restarted for its link, and where the link is lost for good another one is
+//! made, for the same peer.
+//!
+//! The restart is offered under the same connection id, by who made the connection's first offer, or by the other end if that is slow
+//! to notice. It needs the server to carry it; while that is away it waits. A link that fails all the same is
+//! dropped at the server, which pairs the two anew (`repair`). Until there is a new link the peer stays as it is; it ends when
+//! that takes too long, or when the other end turns out to be another instance.
+
+use super::{Action, Connection, EndReason, LinkState, Lost, Mesh, MeshEvent, Stage};
+use crate::protocol::ConnectionId;
+use std::time::{Duration, Instant};
+
+/// Both ends notice at about the same time: the answerer leaves it to the offerer for so long.
+const ANSWERER_WAITS: Duration = Duration::from_secs(2);
+
+impl Mesh {
+    pub(super) fn link_state(&mut self, now: Instant, id: &ConnectionId, state: LinkState) {
+        let Some(connection) = self.connections.get_mut(id).filter(|connection| connection.stage == Stage::Open) else {
+            return;
+        };
+        connection.restart = match state {
+            LinkState::Disconnected if connection.offerer => Some(now),
+            LinkState::Disconnected => Some(now + ANSWERER_WAITS),
+            _ => None,
+        };
+        self.tell_state(id, state);
+    }
+
+    /// The other end cannot know of it: whoever is the offerer.
+    pub(super) fn path_lost(&mut self, now: Instant, id: &ConnectionId) {
+        self.link_state(now, id, LinkState::Disconnected);
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.restart = connection.restart.map(|_| now);
+        }
+    }
+
+    fn tell_state(&mut self, id: &ConnectionId, state: LinkState) {
+        let Some(user_id) = self.connections.get(id).and_then(|connection| connection.user_id.as_ref()) else { return };
+        let Some(peer) = self.peers.get(user_id) else { return };
+        if peer.active.as_ref() == Some(id) {
+            let peer = peer.id;
+            self.event(MeshEvent::PeerState { peer, state });
+        }
+    }
+
+    pub(super) fn send_restarts(&mut self, now: Instant) {
+        if !self.joined {
+            return;
+        }
+        for (id, connection) in &mut self.connections {
+            let due = connection.restart.take_if(|at| *at <= now).is_some();
+            // What the server has let go of it does not carry.
+            if due && !connection.left {
+                self.actions.push_back(Action::RestartIce { connection: id.clone() });
+            }
+        }
+    }
+
+    /// The active link of this peer is gone, and only for want of a path: it waits for another.
+    pub(super) fn lose(&mut self, now: Instant, user_id: &str, connection: &Connection) {
+        let until = now + self.config.reconnect_timeout;
+        let Some(peer) = self.peers.get_mut(user_id) else { return };
+        peer.active = None;
+        peer.lost = Some(Lost { until, instance: connection.instance.clone() });
+        let peer = peer.id;
+        self.event(MeshEvent::PeerState { peer, state: LinkState::Reconnecting });
+    }
+
+    /// Peers whose next link takes too long, unless one is under way: that has its own deadline.
+    fn lost_peers(&self) -> impl Iterator<Item = (&String, Instant)> {
+        let lost = self.peers.iter().filter_map(|(user_id, peer)| Some((user_id, peer.lost.as_ref()?.until)));
+        lost.filter(|(user_id, _)| self.connections_of(user_id).is_empty())
+    }
+
+    pub(super) fn next_give_up(&self) -> Option<Instant> {
+        self.lost_peers().map(|(_, until)| until).min()
+    }
+
+    pub(super) fn give_up_lost(&mut self, now: Instant) {
+        let due = self.lost_peers().filter(|(_, until)| *until <= now).map(|(user_id, _)| user_id.clone());
+        for user_id in due.collect::<Vec<_>>() {
+            self.end_peer(
+                &user_id,
+                EndReason::ConnectionLost,
+                "the path to it is lost, and no other was found in time",
+            );
+            self.fill_spares(now);
+        }
+    }
+}
+
+impl Connection {
+    /// Whether a peer goes on without it, for `reason`: the other end is still there, and of those that know how to come back. A tab
+    /// that does is another to its own application, too.
+    pub(super) fn may_be_replaced(&self, reason: EndReason) -> bool {
+        reason == EndReason::ConnectionLost && self.native && !self.left && self.instance.is_some()
+    }
+}
