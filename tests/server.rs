@@ -137,7 +137,7 @@ async fn a_room_has_a_limit_of_members_and_a_member_of_spares() {
     ada.offer("c1", "one").await;
     ada.offer("c2", "one more").await;
     // Its maker is told to let go of it, and why.
-    assert_eq!(ada.hear().await, ServerMessage::LeaveSwarm { id: "c2".into() });
+    assert_eq!(ada.hear().await, ServerMessage::LeaveSwarm { id: "c2".into(), stays: false });
     assert_eq!(ada.hear_error().await, "too-many-spares");
     let _bo = Client::join(server.address, "bo", "room").await;
     until_health(server.address, "members", |health| health["members"] == 2).await;
@@ -302,7 +302,7 @@ async fn drop_the_slow(messages: usize, bytes: usize) {
     soon("end of the slow one", flood).await;
     loop {
         match fast.hear().await {
-            ServerMessage::LeaveSwarm { id } => break assert_eq!(id.as_str(), "c1"),
+            ServerMessage::LeaveSwarm { id, .. } => break assert_eq!(id.as_str(), "c1"),
             // Between the end of the slow one's session and the end of its grace.
             other => assert!(matches!(other, ServerMessage::Error { .. }), "{other:?}"),
         }
@@ -348,7 +348,7 @@ async fn two_clients_are_paired_and_relayed() {
     // Who says goodbye is gone at once.
     bo.say(&ClientMessage::Close).await;
     assert_eq!(bo.hear_close().await, (1000, "left".into()));
-    assert_eq!(ada.hear().await, ServerMessage::LeaveSwarm { id: "c1".into() });
+    assert_eq!(ada.hear().await, ServerMessage::LeaveSwarm { id: "c1".into(), stays: false });
 }
 
 #[tokio::test]
@@ -377,7 +377,7 @@ async fn a_lost_socket_has_a_grace_period_and_a_newcomer_wins_over_it() {
     drop(bo);
     assert!(matches!(ada.hear().await, ServerMessage::OfferAccepted { .. }));
     assert_eq!(ada.hear().await, ServerMessage::OfferRequest);
-    assert_eq!(ada.hear().await, ServerMessage::LeaveSwarm { id: "c1".into() });
+    assert_eq!(ada.hear().await, ServerMessage::LeaveSwarm { id: "c1".into(), stays: false });
 }
 
 // The end.

@@ -266,9 +266,13 @@ impl Driver {
         self.0.readdress(Instant::now(), addresses);
     }
 
-    /// As if the machine had lost its power: nothing leaves it any more.
-    pub fn fall_silent(&self) {
-        self.0.sockets.write().unwrap().clear();
+    /// As if the machine had lost its power: nothing leaves it any more, until what this gives is given to [`Self::speak_again`].
+    pub fn fall_silent(&self) -> Vec<Arc<Socket>> {
+        std::mem::take(&mut *self.0.sockets.write().unwrap())
+    }
+
+    pub fn speak_again(&self, sockets: Vec<Arc<Socket>>) {
+        *self.0.sockets.write().unwrap() = sockets;
     }
 }
 

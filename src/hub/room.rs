@@ -114,7 +114,7 @@ impl Room {
         for id in alive {
             self.claim(user_id, id);
         }
-        gone.into_iter().filter_map(|id| self.unlink(id, user_id)).collect()
+        gone.into_iter().filter_map(|id| self.unlink(id, user_id, true)).collect()
     }
 
     /// A connection that this server did not see made lives, says one end.
@@ -164,7 +164,7 @@ impl Room {
         self.forget_claims(user_id);
         let Some(member) = self.members.get(user_id) else { return Vec::new() };
         let links: Vec<ConnectionId> = member.links.iter().cloned().collect();
-        let told = links.into_iter().filter_map(|id| self.unlink(id, user_id)).collect();
+        let told = links.into_iter().filter_map(|id| self.unlink(id, user_id, false)).collect();
         self.members.remove(user_id);
         told
     }
@@ -207,7 +207,7 @@ impl Room {
             user if user == other => one.clone(),
             _ => return Vec::new(),
         };
-        let mut messages: Messages = self.unlink(id.clone(), user_id).into_iter().collect();
+        let mut messages: Messages = self.unlink(id.clone(), user_id, true).into_iter().collect();
         messages.extend(self.pair_with(user_id, &other, now, spare_ttl));
         messages
     }
@@ -237,8 +237,8 @@ impl Room {
         self.links.insert(id, (offerer.to_owned(), answerer.to_owned()));
     }
 
-    /// Forgets a link; the other end is told.
-    fn unlink(&mut self, id: ConnectionId, user_id: &str) -> Option<(SessionId, ServerMessage)> {
+    /// Forgets a link; the other end is told, and whether this one `stays` in the room.
+    fn unlink(&mut self, id: ConnectionId, user_id: &str, stays: bool) -> Option<(SessionId, ServerMessage)> {
         let (offerer, answerer) = self.links.remove(&id)?;
         for end in [&offerer, &answerer] {
             if let Some(member) = self.members.get_mut(end) {
@@ -246,7 +246,7 @@ impl Room {
             }
         }
         let other = if offerer == user_id { answerer } else { offerer };
-        Some((self.session_of(&other)?, ServerMessage::LeaveSwarm { id }))
+        Some((self.session_of(&other)?, ServerMessage::LeaveSwarm { id, stays }))
     }
 
     /// The user ids at the other ends of a member's links.
@@ -306,7 +306,7 @@ impl Room {
         while member.spares.front().is_some_and(|chunk| now.saturating_duration_since(chunk.made) >= spare_ttl) {
             if let Some(chunk) = member.spares.pop_front() {
                 self.spare_owners.remove(&chunk.id);
-                messages.push((to, ServerMessage::LeaveSwarm { id: chunk.id }));
+                messages.push((to, ServerMessage::LeaveSwarm { id: chunk.id, stays: true }));
                 messages.extend(member.replacement(to));
             }
         }
@@ -390,7 +390,8 @@ impl Room {
         if member.spares.len() >= config.spares_per_member {
             let code = "too-many-spares".to_owned();
             let message = "this server keeps no more spare offers of one member".to_owned();
-            let told = [ServerMessage::LeaveSwarm { id: chunk.id }, ServerMessage::Error { code, message }];
+            let told =
+                [ServerMessage::LeaveSwarm { id: chunk.id, stays: true }, ServerMessage::Error { code, message }];
             return Ok(told.into_iter().map(|message| (session, message)).collect());
         }
         self.spare_owners.insert(chunk.id.clone(), user_id.to_owned());

@@ -101,7 +101,8 @@ fn short(message: &ServerMessage) -> String {
         ServerMessage::Offer { id, .. } => format!("offer {id}"),
         ServerMessage::Answer { id, .. } => format!("answer {id}"),
         ServerMessage::Candidate { id, .. } => format!("candidate {id}"),
-        ServerMessage::LeaveSwarm { id } => format!("leave {id}"),
+        ServerMessage::LeaveSwarm { id, stays: false } => format!("leave {id}"),
+        ServerMessage::LeaveSwarm { id, stays: true } => format!("let go {id}"),
         ServerMessage::Error { code, .. } => format!("error {code}"),
     }
 }
@@ -334,7 +335,7 @@ fn spares_and_their_candidates_are_limited() {
     });
     let alice = bench.join("alice");
     ["a", "b", "c"].iter().for_each(|id| bench.offer(alice, id));
-    assert_eq!(bench.heard(alice), ["leave c", "error too-many-spares"]);
+    assert_eq!(bench.heard(alice), ["let go c", "error too-many-spares"]);
     (0..3).for_each(|_| bench.candidate(alice, "b"));
     assert_eq!(bench.heard(alice), ["error too-many-signals"]);
     let bob = bench.join("bob");
@@ -353,7 +354,7 @@ fn old_spares_are_replaced_whether_or_not_anybody_joins() {
     bench.pass(SECOND * 299);
     assert_eq!(bench.heard(alice), Vec::<String>::new());
     bench.pass(SECOND);
-    assert_eq!(bench.heard(alice), ["leave a", "request"]);
+    assert_eq!(bench.heard(alice), ["let go a", "request"]);
     assert_eq!(bench.hub.poll_timeout(), Some(bench.now + SECOND * 300));
     bench.say(alice, r#"{"type":"close"}"#);
     assert!(bench.is_empty());
@@ -367,7 +368,7 @@ fn a_joiner_gets_no_spare_that_is_too_old() {
     bench.now += SECOND * 601;
     let bob = bench.join("bob");
     assert_eq!(bench.heard(bob), Vec::<String>::new());
-    assert_eq!(bench.heard(alice), ["leave a", "request", "request"]);
+    assert_eq!(bench.heard(alice), ["let go a", "request", "request"]);
     assert_eq!(bench.hub.stats().waiting, 1);
 }
 
@@ -436,7 +437,7 @@ fn a_newer_session_supersedes_and_keeps_what_it_names() {
     let newer = bench.connect("bob");
     bench.init(newer, "bob", &["d", "unheard of"]);
     assert_eq!(bench.close_reason(bob), Some(CloseReason::Superseded));
-    assert_eq!(bench.heard(alice), ["leave c", "request"], "paired anew");
+    assert_eq!(bench.heard(alice), ["let go c", "request"], "paired anew");
     assert_eq!(bench.heard(carol), Vec::<String>::new());
     bench.hub.disconnect(bench.now, bob);
     bench.offer(bob, "ghost");
@@ -489,7 +490,7 @@ fn two_whose_connection_failed_are_paired_anew() {
     let (mut bench, alice, bob) = linked(|_| {});
     bench.offer(alice, "fresh");
     bench.drop_connection(bob, "c");
-    assert_eq!(bench.heard(alice), ["leave c", "accepted fresh by bob", "request"]);
+    assert_eq!(bench.heard(alice), ["let go c", "accepted fresh by bob", "request"]);
     assert_eq!(bench.heard(bob), ["accept fresh of alice, 1"]);
     bench.drop_connection(alice, "c");
     assert_eq!(bench.heard(bob), Vec::<String>::new(), "the other end was faster");

@@ -259,7 +259,9 @@ struct Connection {
     offerer: bool,
     /// When ICE is to be restarted.
     restart: Option<Instant>,
-    /// The server said that the other end left.
+    /// The server has let go of it, and carries nothing for it.
+    unlinked: bool,
+    /// The server said that the other end left the room.
     left: bool,
     /// The other end's DTLS fingerprint: names the running swarm it belongs to.
     instance: Option<String>,

@@ -15,6 +15,7 @@ impl Connection {
             native: false,
             offerer: false,
             restart: None,
+            unlinked: false,
             left: false,
             instance: None,
         }

@@ -50,7 +50,7 @@ impl Mesh {
         for (id, connection) in &mut self.connections {
             let due = connection.restart.take_if(|at| *at <= now).is_some();
             // What the server has let go of it does not carry.
-            if due && !connection.left {
+            if due && !connection.unlinked {
                 self.actions.push_back(Action::RestartIce { connection: id.clone() });
             }
         }

@@ -67,7 +67,7 @@ impl Mesh {
 
     pub(super) fn offer_made(&mut self, id: &ConnectionId, sdp: String) {
         // A server that has let go of a connection would take an offer on it for a spare.
-        if self.connections.get(id).is_some_and(|connection| !connection.left) {
+        if self.connections.get(id).is_some_and(|connection| !connection.unlinked) {
             self.signal(ClientMessage::Offer { id: id.clone(), sdp });
         }
     }
@@ -89,7 +89,7 @@ impl Mesh {
             ServerMessage::Offer { id, sdp } => self.renegotiate(id, sdp),
             ServerMessage::Answer { id, sdp } => self.answered(now, id, sdp),
             ServerMessage::Candidate { id, candidate } => self.candidate(id, candidate),
-            ServerMessage::LeaveSwarm { id } => self.other_end_left(now, &id),
+            ServerMessage::LeaveSwarm { id, stays } => self.other_end_left(now, &id, stays),
             ServerMessage::Error { code, message } => {
                 if code == "too-many-spares" {
                     self.limit_spares();
@@ -286,14 +286,17 @@ impl Mesh {
         }
     }
 
-    fn other_end_left(&mut self, now: Instant, id: &ConnectionId) {
+    fn other_end_left(&mut self, now: Instant, id: &ConnectionId, stays: bool) {
         for peer in self.peers.values_mut() {
             if peer.held.as_ref().is_some_and(|held| held.connection == *id) {
                 peer.held = None;
             }
         }
         match self.connections.get_mut(id) {
-            Some(connection) if connection.stage == Stage::Open => connection.left = true,
+            Some(connection) if connection.stage == Stage::Open => {
+                connection.unlinked = true;
+                connection.left = !stays;
+            }
             Some(connection) if connection.stage == Stage::Spare => self.spare_expired(id),
             Some(_) => self.drop_connection(now, id, EndReason::Left, "it left before the channel was open"),
             None => {}

@@ -52,7 +52,13 @@ pub enum ServerMessage {
     /// Relayed from the other end of a connection.
     Candidate { id: ConnectionId, candidate: Option<IceCandidate> },
     /// The other end of that connection left; or that spare offer is not kept any longer.
-    LeaveSwarm { id: ConnectionId },
+    /// `stays` is an addition of ours: only the connection is let go of, and its other end is still in the room. The JS original makes
+    /// no difference.
+    LeaveSwarm {
+        id: ConnectionId,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        stays: bool,
+    },
     /// The server refused something. `code` is one of the server's short names, `message` is for people.
     Error { code: String, message: String },
 }

@@ -35,8 +35,28 @@ after(async () => {
 
 let rooms = 0
 
-/** A tab and a native peer in a room, linked; `streams` are what each has from the start. */
+/**
+ * A tab and a native peer in a room, linked; `streams` are what each has from the start. Chromium now and then never sends what an
+ * answering tab sends in `onopen`, towards tabs as well (its own counter stays 0). What comes over the wire then is not what a test is
+ * about: that pair is made once more, and said so.
+ */
 async function pair(nativeFirst, { tab, native } = {}) {
+  const made = await join(nativeFirst, { tab, native })
+  if (!nativeFirst || !tab || (await hasSent(made.tab))) return made
+  console.log('Chromium lost what the tab sent in onopen: once more')
+  await Promise.all([made.tab.leave(), made.native.leave()])
+  return join(nativeFirst, { tab, native })
+}
+
+async function hasSent(tab) {
+  for (const end = Date.now() + 1000; Date.now() < end; ) {
+    if ((await tab.call('counters', { to: 'native' }))?.sent > 0) return true
+    await new Promise((done) => setTimeout(done, 20))
+  }
+  return false
+}
+
+async function join(nativeFirst, { tab, native }) {
   const room = `media ${rooms++}`
   const joins = [() => tabs[0].join(server, 'tab', room, { streams: tab }), () => natives[0].join(server, 'native', room, { streams: native })]
   if (nativeFirst) joins.reverse()

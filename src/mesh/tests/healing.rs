@@ -79,6 +79,15 @@ fn a_peer_whose_link_failed_is_the_same_by_another() {
 }
 
 #[test]
+fn a_server_that_let_go_of_the_link_only_does_not_end_the_peer() {
+    let (mut bench, _) = Bench::joined(|_| {});
+    let bob = bench.connected("b", "bob", "bob");
+    bench.hear(ServerMessage::LeaveSwarm { id: "b".into(), stays: true });
+    assert_eq!(bench.input(Input::PathLost { connection: "b".into() }), [told(bob, LinkState::Disconnected)]);
+    assert_eq!(bench.ended("b", LinkEnd::IceFailed)[0], told(bob, LinkState::Reconnecting));
+}
+
+#[test]
 fn one_that_comes_back_as_another_instance_is_another_peer() {
     let (mut bench, _) = Bench::joined(|_| {});
     let bob = bench.connected("b", "bob", "first life");

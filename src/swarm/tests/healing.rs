@@ -1,0 +1,101 @@
+//! Whole swarms whose machines move, or fall silent for a while.
+
+use super::common::{config, Carrier, Member};
+use super::*;
+
+fn states(member: &Member) -> Vec<LinkState> {
+    member.wait("events", |events| {
+        let states = events.iter().filter_map(|event| match event {
+            Event::PeerState { state, .. } => Some(*state),
+            _ => None,
+        });
+        Some(states.collect())
+    })
+}
+
+fn say(from: &Member, peer: u64, to: &Member, text: &str) {
+    loop {
+        match from.swarm.send_text(peer, text) {
+            Ok(()) => break,
+            Err(Error::WouldBlock) => {
+                from.wait("room", |events| matches!(events.last(), Some(Event::Writable { .. })).then_some(()));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    to.wait(text, |events| {
+        events
+            .iter()
+            .any(|event| matches!(event, Event::Text { text: heard, .. } if heard == text.as_bytes()))
+            .then_some(())
+    });
+}
+
+fn none_ended(member: &Member) {
+    let ended = member.wait("events", |events| {
+        Some(events.iter().any(|event| matches!(event, Event::PeerClosed { .. } | Event::PeerFailed { .. })))
+    });
+    assert!(!ended, "a peer ended");
+}
+
+#[test]
+fn a_machine_that_moves_keeps_its_peers() {
+    let carrier = Carrier::new();
+    let moves =
+        Config { bind_addresses: vec!["127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap()], ..config("ada") };
+    let (ada, bo) = (carrier.join(moves), carrier.join(config("bo")));
+    let (to_ada, to_bo) = (bo.peer("ada"), ada.peer("bo"));
+    say(&ada, to_bo, &bo, "from the first address");
+    ada.swarm.driver.move_to(&["127.0.0.5".parse().unwrap()]);
+    say(&ada, to_bo, &bo, "from the second");
+    say(&bo, to_ada, &ada, "to the second");
+    let remote = bo.swarm.peer_stats(to_ada).unwrap().remote_address.map(|address| address.ip());
+    assert_eq!(remote, Some("127.0.0.5".parse().unwrap()));
+    assert_eq!(states(&ada)[..2], [LinkState::Disconnected, LinkState::Checking]);
+    for member in [&ada, &bo] {
+        assert_eq!(states(member).last(), Some(&LinkState::Connected));
+        none_ended(member);
+    }
+    // Its spares are of the second address, too.
+    let cy = carrier.join(config("cy"));
+    say(&cy, cy.peer("ada"), &ada, "hello from the next");
+}
+
+#[test]
+fn a_link_that_is_lost_for_good_is_replaced_under_the_same_peer() {
+    let quick = |user| Config {
+        ice_keepalive: Duration::from_millis(100),
+        ice_disconnected_timeout: Duration::from_millis(300),
+        ice_failed_timeout: Duration::from_millis(300),
+        connect_timeout: Duration::from_secs(2),
+        ..config(user)
+    };
+    let carrier = Carrier::new();
+    let (ada, bo) = (carrier.join(quick("ada")), carrier.join(quick("bo")));
+    let (to_ada, to_bo) = (bo.peer("ada"), ada.peer("bo"));
+    say(&ada, to_bo, &bo, "before");
+    let sockets = ada.swarm.driver.fall_silent();
+    ada.swarm.send_text(to_bo, "never acknowledged").unwrap();
+    for member in [&ada, &bo] {
+        member.wait("the loss of the link", |events| {
+            let lost = |event: &Event| matches!(event, Event::PeerState { state: LinkState::Reconnecting, .. });
+            events.iter().any(lost).then_some(())
+        });
+    }
+    assert_eq!(ada.swarm.send_text(to_bo, "while there is no link"), Err(Error::WouldBlock));
+    assert!(matches!(ada.swarm.open_channel(to_bo, "now", &ChannelOptions::default()), Err(Error::State(_))));
+    let unacknowledged = ada.wait("the figure", |events| {
+        events.iter().find_map(|event| match event {
+            Event::PeerState { state: LinkState::Reconnecting, unacknowledged, .. } => Some(*unacknowledged),
+            _ => None,
+        })
+    });
+    assert!(unacknowledged > 0, "it is not said that something may be lost");
+    ada.swarm.driver.speak_again(sockets);
+    say(&ada, to_bo, &bo, "after");
+    say(&bo, to_ada, &ada, "and back");
+    for member in [&ada, &bo] {
+        assert_eq!(states(member).last(), Some(&LinkState::Connected));
+        none_ended(member);
+    }
+}
