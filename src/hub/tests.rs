@@ -495,7 +495,7 @@ fn two_whose_connection_failed_are_paired_anew() {
     bench.drop_connection(alice, "c");
     assert_eq!(bench.heard(bob), Vec::<String>::new(), "the other end was faster");
     bench.drop_connection(alice, "fresh");
-    assert_eq!(bench.heard(bob), ["leave fresh", "request"]);
+    assert_eq!(bench.heard(bob), ["let go fresh", "request"]);
     assert_eq!((bench.hub.stats().links, bench.hub.stats().waiting), (0, 1));
     bench.offer(alice, "withdrawn");
     bench.drop_connection(alice, "withdrawn");

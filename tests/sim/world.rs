@@ -169,6 +169,7 @@ impl World {
             answer_timeout: self.answer_timeout,
             connect_timeout: self.connect_timeout,
             close_timeout: Duration::from_secs(1),
+            reconnect_timeout: Duration::from_secs(60),
         };
         let mesh = Mesh::new(config, self.peer_ids.clone(), self.random.random());
         let node = self.members.len();
@@ -495,6 +496,9 @@ impl World {
                 }
             }
             Action::AddCandidate { connection, .. } => {
+                self.must_have(node, &connection)?;
+            }
+            Action::RestartIce { connection } => {
                 self.must_have(node, &connection)?;
             }
             Action::SendControl { connection, control } => {
