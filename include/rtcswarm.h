@@ -180,6 +180,12 @@
 #define RTCSWARM_ERR_NO_TRACK -24
 
 /*
+ A STUN or TURN server gives nothing: it does not answer, or refuses the credentials; in error events. See
+ rtcswarm_set_ice_servers.
+ */
+#define RTCSWARM_ERR_ICE_SERVER -25
+
+/*
  Candidates of every kind may be used.
  */
 #define RTCSWARM_ICE_ALL 0
@@ -210,14 +216,19 @@
 #define RTCSWARM_TIMEOUT_ICE_KEEPALIVE 3
 
 /*
- Silence until a peer counts as disconnected; default 15000 ms.
+ Silence until a peer counts as disconnected, and another path to it is looked for; default 15000 ms.
  */
 #define RTCSWARM_TIMEOUT_ICE_DISCONNECTED 4
 
 /*
- Silence from then on until it is given up; default 15000 ms.
+ Silence from then on until its link is given up, and another one is made; default 15000 ms.
  */
 #define RTCSWARM_TIMEOUT_ICE_FAILED 5
+
+/*
+ From the loss of an open link to the next one of the same peer, after which the peer is closed; default 60000 ms.
+ */
+#define RTCSWARM_TIMEOUT_RECONNECT 6
 
 /*
  A peer can be sent to. `connection_id`; RTCSWARM_FLAG_NATIVE in `flags` if it takes further channels.
@@ -235,7 +246,11 @@
 #define RTCSWARM_EVENT_PEER_FAILED 3
 
 /*
- The path to an open peer changed: `state` is RTCSWARM_STATE_CONNECTED or RTCSWARM_STATE_DISCONNECTED.
+ The path to an open peer changed: `state` is RTCSWARM_STATE_CONNECTED, RTCSWARM_STATE_DISCONNECTED,
+ RTCSWARM_STATE_CHECKING or RTCSWARM_STATE_RECONNECTING. With the last of these its link is lost and another one is
+ made for the same peer: `length` bytes that were sent to it and not acknowledged may be lost (`data` is NULL), sends
+ answer RTCSWARM_WOULD_BLOCK, further channels and tracks end. RTCSWARM_STATE_CONNECTED and
+ RTCSWARM_EVENT_WRITABLE follow when there is a new link, or RTCSWARM_EVENT_PEER_CLOSED when none came in time.
  */
 #define RTCSWARM_EVENT_PEER_STATE 4
 
@@ -366,7 +381,7 @@
 #define RTCSWARM_STATE_DISCONNECTED 2
 
 /*
- There is none, and the library tries again.
+ There is none, and the library makes another.
  */
 #define RTCSWARM_STATE_RECONNECTING 3
 
@@ -374,6 +389,11 @@
  The server will not have this member; rtcswarm_set_token tries again.
  */
 #define RTCSWARM_STATE_REFUSED 4
+
+/*
+ Another path is looked for, for the same link; what is sent meanwhile waits.
+ */
+#define RTCSWARM_STATE_CHECKING 5
 
 /*
  This side closed the swarm or the peer.
@@ -1094,6 +1114,14 @@ int32_t rtcswarm_start(struct rtcswarm *swarm);
  any of it. RTCSWARM_ERR_STATE where the caller carries the signals.
  */
 int32_t rtcswarm_set_token(struct rtcswarm *swarm, const char *token);
+
+/*
+ The STUN and TURN servers of `config`, and no others, from now on: for TURN credentials that are good for a time only,
+ before it is over, or when an error event says RTCSWARM_ERR_ICE_SERVER. Nothing else of `config` is looked at. Links go
+ on, and spare offers are made anew.
+ */
+int32_t rtcswarm_set_ice_servers(struct rtcswarm *swarm,
+                                 const struct rtcswarm_config *config);
 
 /*
  Gives the swarm one message that its signaling server sent: a JSON object as UTF-8, with its length. Only

@@ -46,6 +46,7 @@ impl Room {
             answer_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(1),
+            reconnect_timeout: Duration::from_secs(60),
         };
         let session = self.hub.connect(self.now, Principal { user_id: user_id.into(), rooms: Rooms::Any });
         let seed = [self.members.len() as u8; 32];

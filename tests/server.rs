@@ -137,7 +137,7 @@ async fn a_room_has_a_limit_of_members_and_a_member_of_spares() {
     ada.offer("c1", "one").await;
     ada.offer("c2", "one more").await;
     // Its maker is told to let go of it, and why.
-    assert_eq!(ada.hear().await, ServerMessage::LeaveSwarm { id: "c2".into(), stays: false });
+    assert_eq!(ada.hear().await, ServerMessage::LeaveSwarm { id: "c2".into(), stays: true });
     assert_eq!(ada.hear_error().await, "too-many-spares");
     let _bo = Client::join(server.address, "bo", "room").await;
     until_health(server.address, "members", |health| health["members"] == 2).await;

@@ -28,6 +28,8 @@ pub(super) struct Gathering {
     last_number: u64,
     pub complete: bool,
     pub errors: Vec<String>,
+    /// Those that the owner has not heard of.
+    pub fresh_errors: Vec<String>,
     relay_only: bool,
     /// Servers whose names are not resolved yet.
     resolving: usize,
@@ -98,15 +100,18 @@ pub(super) fn hosts(sockets: &[Arc<Socket>], addresses: &[IpAddr]) -> Vec<LocalC
 pub(super) type Server = (ServerAddress, IceServer);
 
 /// The servers that can be used; an error if there has to be one and is none.
-pub(super) fn usable_servers(config: &DriverConfig) -> Result<(Vec<Server>, Vec<String>), DriverError> {
+pub(super) fn usable_servers(
+    ice_servers: &[IceServer],
+    relay_only: bool,
+) -> Result<(Vec<Server>, Vec<String>), DriverError> {
     let (mut servers, mut errors) = (Vec::new(), Vec::new());
-    for ice_server in &config.ice_servers {
+    for ice_server in ice_servers {
         match server::parse(ice_server) {
             Ok(address) => servers.push((address, ice_server.clone())),
             Err(error) => errors.push(error),
         }
     }
-    if config.relay_only && !servers.iter().any(|(address, _)| address.turn) {
+    if relay_only && !servers.iter().any(|(address, _)| address.turn) {
         let why = errors.first().cloned().unwrap_or_else(|| "there is no TURN server".into());
         return Err(DriverError::Config(format!("the transport policy is relay, but {why}")));
     }
@@ -121,6 +126,7 @@ impl Gathering {
             last_number: hosts.len() as u64,
             candidates: (1..).zip(hosts).collect(),
             complete: servers == 0,
+            fresh_errors: errors.clone(),
             errors,
             relay_only,
             resolving: servers,
@@ -137,6 +143,7 @@ impl Gathering {
     /// Our addresses are these now. What servers said of the old ones counts no more; an allocation lives on where what is sent to its
     /// server still leaves from the address that it was made from (RFC 8656, 2.2).
     pub fn begin_anew(&mut self, now: Instant, hosts: Vec<LocalCandidate>, servers: usize) {
+        self.errors.clear();
         self.allocations.retain(|allocation| allocation.source() == source_towards(allocation.server()));
         let relayed: Vec<SocketAddr> = self.allocations.iter().filter_map(Allocation::relayed).collect();
         let hosts = if self.relay_only { Vec::new() } else { hosts };
@@ -148,7 +155,6 @@ impl Gathering {
         for host in hosts {
             self.add(host);
         }
-        self.errors.clear();
         self.requests.clear();
         self.mapped.clear();
         self.resolving = servers;
@@ -157,10 +163,32 @@ impl Gathering {
         self.deadline = now + PATIENCE;
     }
 
-    fn error(&mut self, error: String) {
+    /// Allocations whose credentials are others now go on with those (RFC 8656, 7.1); those of servers that are used no more are given
+    /// back.
+    pub fn renew(&mut self, now: Instant, servers: &[Server]) -> Vec<crate::link::Datagram> {
+        let mut datagrams = Vec::new();
+        self.allocations.retain_mut(|allocation| {
+            let server = servers.iter().find(|(address, server)| address.turn && server.url == allocation.url());
+            match server {
+                Some((_, server)) => allocation.renew(now, &server.username, &server.credential),
+                None => allocation.release(now),
+            }
+            allocation.poll_datagrams(&mut datagrams);
+            server.is_some()
+        });
+        datagrams
+    }
+
+    pub fn hosts(&self) -> Vec<LocalCandidate> {
+        let hosts = self.candidates.iter().filter(|(_, candidate)| candidate.kind == Kind::Host);
+        hosts.map(|(_, candidate)| candidate.clone()).collect()
+    }
+
+    pub fn error(&mut self, error: String) {
         tracing::warn!(%error, "an ICE server gives nothing");
         if self.errors.len() < MAX_ERRORS {
-            self.errors.push(error);
+            self.errors.push(error.clone());
+            self.fresh_errors.push(error);
         }
     }
 
@@ -187,14 +215,7 @@ impl Gathering {
             // A server keeps one allocation for each of our sockets (RFC 8656, 2.2): the first URL that leads to it counts.
             let allocated = self.allocations.iter().any(|allocation| allocation.server() == *address);
             if turn && !allocated {
-                match Allocation::new(
-                    now,
-                    socket.bound(),
-                    source_towards(*address),
-                    *address,
-                    &server.username,
-                    &server.credential,
-                ) {
+                match Allocation::new(now, socket.bound(), source_towards(*address), *address, server) {
                     Ok(allocation) => {
                         self.allocations.push(allocation);
                         self.allocating += 1;
@@ -348,4 +369,6 @@ pub(super) struct News {
     pub relayed: Vec<(SocketAddr, SocketAddr, BytesMut)>,
     pub datagrams: Vec<crate::link::Datagram>,
     pub completed: bool,
+    /// Why servers give nothing.
+    pub errors: Vec<String>,
 }

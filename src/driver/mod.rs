@@ -116,6 +116,8 @@ pub trait Handler: Send + Sync + 'static {
     fn path_lost(&self, connection: &Arc<Connection>);
     /// The addresses of this machine are others than before. The connections have been told.
     fn addresses_changed(&self);
+    /// A STUN or TURN server gives nothing, with the reason.
+    fn ice_server_failed(&self, error: String);
     /// A further channel is open: the other side's (`label` not `fast`), or our own of [`Connection::open_channel`].
     fn channel_open(
         &self,

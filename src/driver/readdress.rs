@@ -89,6 +89,27 @@ impl Shared {
         self.handler().addresses_changed();
     }
 
+    /// Other servers, or other credentials for the same, from now on.
+    pub fn set_servers(self: &Arc<Self>, servers: Vec<Server>, errors: Vec<String>) {
+        let now = Instant::now();
+        lock(&self.servers).clone_from(&servers);
+        // Even where none can be used: why is to be said.
+        self.has_servers.store(true, Ordering::Relaxed);
+        let datagrams = {
+            let mut gathering = lock(&self.gathering);
+            let datagrams = gathering.renew(now, &servers);
+            let hosts = gathering.hosts();
+            gathering.begin_anew(now, hosts, servers.len());
+            errors.into_iter().for_each(|error| gathering.error(error));
+            datagrams
+        };
+        self.send(datagrams, false);
+        self.tell_addresses();
+        self.resolve(servers);
+        self.wake.notify_one();
+        self.handler().addresses_changed();
+    }
+
     /// All connections are told what our candidates are now.
     pub(super) fn tell_addresses(self: &Arc<Self>) {
         let (candidates, complete) = self.candidates();

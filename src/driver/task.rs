@@ -8,7 +8,7 @@ use super::pacer::SharedPace;
 use super::readdress::Addresses;
 use super::spin::Spin;
 use super::table::{Key, Table, Timers};
-use super::{DriverConfig, DriverError, DriverStats, Handler};
+use super::{DriverConfig, DriverError, DriverStats, Handler, IceServer};
 use crate::link::{stun, Datagram, Link, LinkConfig};
 use crate::media::LocalStreams;
 use crate::net::candidate::{Kind, LocalCandidate};
@@ -50,9 +50,10 @@ pub(super) struct Shared {
     lead: Lead,
     spin: Spin,
     pub gathering: Mutex<Gathering>,
-    servers: Mutex<Vec<Server>>,
+    pub servers: Mutex<Vec<Server>>,
+    relay_only: bool,
     /// Whether there is an allocation that a datagram might have to go through, or come from.
-    has_servers: AtomicBool,
+    pub has_servers: AtomicBool,
     pub addresses: Addresses,
     pub runtime: tokio::runtime::Handle,
     reflexive: Mutex<Vec<SocketAddr>>,
@@ -77,7 +78,7 @@ impl Driver {
         config: DriverConfig,
         handler: Arc<dyn Handler>,
     ) -> Result<Self, DriverError> {
-        let (servers, errors) = usable_servers(&config)?;
+        let (servers, errors) = usable_servers(&config.ice_servers, config.relay_only)?;
         let (sockets, hosts) = bind(&config)?;
         let window = receive_window(&sockets);
         let gathering = Gathering::new(hosts, &config, servers.len(), errors);
@@ -96,8 +97,9 @@ impl Driver {
             lead: Lead::default(),
             spin: Spin::default(),
             gathering: Mutex::new(gathering),
-            has_servers: AtomicBool::new(!servers.is_empty()),
+            has_servers: AtomicBool::new(!config.ice_servers.is_empty()),
             servers: Mutex::new(servers),
+            relay_only: config.relay_only,
             addresses: Addresses::new(&config, &sockets),
             runtime: runtime.clone(),
             reflexive: Mutex::default(),
@@ -162,6 +164,14 @@ impl Driver {
         connection.set_streams(&shared.streams());
         connection.pump_now(now);
         Ok((connection, sdp))
+    }
+
+    /// Other STUN and TURN servers, or other credentials for the same. Links go on; one that was relayed by a server that is no more
+    /// among them loses its path.
+    pub fn set_ice_servers(&self, ice_servers: &[IceServer]) -> Result<(), DriverError> {
+        let (servers, errors) = usable_servers(ice_servers, self.0.relay_only)?;
+        self.0.set_servers(servers, errors);
+        Ok(())
     }
 
     /// Everything that this side gives from now on, on every connection that there is or will be.
@@ -468,6 +478,7 @@ impl Shared {
             {
                 let mut gathering = lock(&self.gathering);
                 gathering.handle_timeout(now, self, &mut news);
+                news.errors.append(&mut gathering.fresh_errors);
                 servers = gathering.next_timeout();
             }
             self.spread(now, news);
@@ -592,6 +603,9 @@ impl Shared {
             let mut touched = Vec::new();
             self.route(now, relayed, remote, &data, &mut touched);
             touched.iter().for_each(|connection| connection.pump_now(now));
+        }
+        for error in news.errors {
+            self.handler.ice_server_failed(error);
         }
         if !news.reflexive.is_empty() {
             lock(&self.reflexive).extend(news.reflexive);

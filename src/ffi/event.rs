@@ -4,8 +4,8 @@ use super::handle::{rtcswarm, with, Taking};
 use super::media::{codec_number, media_number};
 use super::pointers::{check_out, give};
 use super::status::{
-    guard_void, name_of, Failure, RTCSWARM_ERR_IO, RTCSWARM_ERR_MALFORMED, RTCSWARM_ERR_PANIC, RTCSWARM_ERR_REFUSED,
-    RTCSWARM_ERR_UNSUPPORTED, RTCSWARM_OK, RTCSWARM_TIMEOUT, RTCSWARM_WOKEN,
+    guard_void, name_of, Failure, RTCSWARM_ERR_ICE_SERVER, RTCSWARM_ERR_IO, RTCSWARM_ERR_MALFORMED, RTCSWARM_ERR_PANIC,
+    RTCSWARM_ERR_REFUSED, RTCSWARM_ERR_UNSUPPORTED, RTCSWARM_OK, RTCSWARM_TIMEOUT, RTCSWARM_WOKEN,
 };
 use crate::swarm::{c_string, EndReason, Error, ErrorCode, Event, LinkState, Peer, Popped, SignalingState};
 use std::ffi::{c_char, CStr, CString};
@@ -295,6 +295,7 @@ impl OwnedEvent {
                 shown.status = match code {
                     ErrorCode::Refused => RTCSWARM_ERR_REFUSED,
                     ErrorCode::Protocol => RTCSWARM_ERR_MALFORMED,
+                    ErrorCode::IceServer => RTCSWARM_ERR_ICE_SERVER,
                 };
                 shown.message = keep(detail);
             }

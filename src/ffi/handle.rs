@@ -171,6 +171,18 @@ pub unsafe extern "C" fn rtcswarm_set_token(swarm: *mut rtcswarm, token: *const 
     with(swarm, |handle| Ok(handle.swarm.set_token(c_text(token, "the token")?)?))
 }
 
+/// The STUN and TURN servers of `config`, and no others, from now on: for TURN credentials that are good for a time only,
+/// before it is over, or when an error event says RTCSWARM_ERR_ICE_SERVER. Nothing else of `config` is looked at. Links go
+/// on, and spare offers are made anew.
+// Safety: `swarm` and `config` are NULL or live.
+#[no_mangle]
+pub unsafe extern "C" fn rtcswarm_set_ice_servers(swarm: *mut rtcswarm, config: *const rtcswarm_config) -> i32 {
+    with(swarm, |handle| {
+        let config = config.as_ref().ok_or_else(|| Failure::invalid("the config is NULL"))?;
+        Ok(handle.swarm.set_ice_servers(&config.config().ice_servers)?)
+    })
+}
+
 /// Gives the swarm one message that its signaling server sent: a JSON object as UTF-8, with its length. Only
 /// where the caller carries the signals. RTCSWARM_ERR_MALFORMED says what is wrong with it; messages of an
 /// unknown type are ignored, as the protocol wants it. RTCSWARM_WOULD_BLOCK: the swarm has not yet dealt

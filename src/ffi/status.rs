@@ -44,6 +44,9 @@ pub const RTCSWARM_ERR_PANIC: i32 = -22;
 pub const RTCSWARM_ERR_REFUSED: i32 = -23;
 /// No track of this side's, or of that peer's, has this id; it may have been right a moment ago.
 pub const RTCSWARM_ERR_NO_TRACK: i32 = -24;
+/// A STUN or TURN server gives nothing: it does not answer, or refuses the credentials; in error events. See
+/// rtcswarm_set_ice_servers.
+pub const RTCSWARM_ERR_ICE_SERVER: i32 = -25;
 
 const NAMES: &[(i32, &CStr)] = &[
     (RTCSWARM_OK, c"RTCSWARM_OK"),
@@ -65,6 +68,7 @@ const NAMES: &[(i32, &CStr)] = &[
     (RTCSWARM_ERR_PANIC, c"RTCSWARM_ERR_PANIC"),
     (RTCSWARM_ERR_REFUSED, c"RTCSWARM_ERR_REFUSED"),
     (RTCSWARM_ERR_NO_TRACK, c"RTCSWARM_ERR_NO_TRACK"),
+    (RTCSWARM_ERR_ICE_SERVER, c"RTCSWARM_ERR_ICE_SERVER"),
 ];
 
 /// A failed call: its status and its words.

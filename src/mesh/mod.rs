@@ -211,6 +211,8 @@ pub enum ErrorCode {
     Refused,
     /// A peer or the server broke the protocol; nothing was lost but the message in question.
     Protocol,
+    /// A STUN or TURN server gives nothing: it does not answer, or refuses the credentials.
+    IceServer,
 }
 
 /// Signals kept for a connection that is not begun yet.

@@ -7,6 +7,7 @@
 //! Permissions are asked for when something is to be sent, and renewed by what is sent later. The client would renew every one that
 //! it ever got, all in one datagram, which no network carries once they are more than a hundred: so it is not told of any.
 
+use crate::driver::IceServer;
 use crate::link::{stun, Datagram};
 use bytes::BytesMut;
 use std::collections::{HashMap, VecDeque};
@@ -41,6 +42,7 @@ pub(crate) struct Allocation {
     local: SocketAddr,
     /// The address that our datagrams to the server leave from.
     source: Option<IpAddr>,
+    account: IceServer,
     relayed: Option<SocketAddr>,
     /// By address: the server does not look at the port (RFC 8656, 9).
     permissions: HashMap<IpAddr, Permission>,
@@ -85,15 +87,14 @@ impl Allocation {
         local: SocketAddr,
         source: Option<IpAddr>,
         server: SocketAddr,
-        username: &str,
-        credential: &str,
+        account: &IceServer,
     ) -> Result<Self, String> {
         let config = ClientConfig {
             turn_serv_addr: server.to_string(),
             local_addr: local,
             transport_protocol: TransportProtocol::UDP,
-            username: username.to_owned(),
-            password: credential.to_owned(),
+            username: account.username.clone(),
+            password: account.credential.clone(),
             allocation_refresh_interval_cap: Some(REFRESH),
             ..ClientConfig::default()
         };
@@ -105,6 +106,7 @@ impl Allocation {
             server,
             local,
             source,
+            account: account.clone(),
             relayed: None,
             permissions: HashMap::new(),
             asked: HashMap::new(),
@@ -115,6 +117,21 @@ impl Allocation {
 
     pub fn source(&self) -> Option<IpAddr> {
         self.source
+    }
+
+    pub fn url(&self) -> &str {
+        &self.account.url
+    }
+
+    /// Goes on with other credentials, and has the server know them.
+    pub fn renew(&mut self, now: Instant, username: &str, credential: &str) {
+        if (username, credential) == (self.account.username.as_str(), self.account.credential.as_str()) {
+            return;
+        }
+        (self.account.username, self.account.credential) = (username.to_owned(), credential.to_owned());
+        // What is refused shows at the next permission.
+        let _ = self.client.update_credentials(username.to_owned(), credential.to_owned());
+        let _ = self.client.refresh_allocations(now);
     }
 
     pub fn server(&self) -> SocketAddr {
@@ -287,6 +304,10 @@ mod tests {
     use super::*;
     use std::net::UdpSocket;
 
+    fn account(username: &str, credential: &str) -> IceServer {
+        IceServer { url: String::new(), username: username.to_owned(), credential: credential.to_owned() }
+    }
+
     /// A TURN server in the test's own time. What is larger than a network carries does not reach it.
     struct Server {
         address: SocketAddr,
@@ -356,7 +377,7 @@ mod tests {
         /// An allocation at this server.
         fn allocation(&mut self, now: Instant) -> Allocation {
             let local = "192.0.2.1:1".parse().unwrap();
-            let mut allocation = Allocation::new(now, local, None, self.address, "user", "secret").unwrap();
+            let mut allocation = Allocation::new(now, local, None, self.address, &account("user", "secret")).unwrap();
             self.converse(now, &mut allocation, Vec::new());
             assert!(allocation.relayed().is_some());
             allocation
@@ -491,7 +512,7 @@ mod tests {
         let now = || started + started.elapsed() * HASTE;
         let local = ours.local_addr().unwrap();
         let mut allocation =
-            Allocation::new(now(), local, None, server.address, coturn::USER, coturn::PASSWORD).unwrap();
+            Allocation::new(now(), local, None, server.address, &account(coturn::USER, coturn::PASSWORD)).unwrap();
         let peer_address = peer.local_addr().unwrap();
         let (mut there, mut back, mut rounds) = (0, 0, 0);
         while started.elapsed() < Duration::from_secs(14) {

@@ -23,6 +23,7 @@ pub(crate) enum Letter {
     /// A new token for the signaling server.
     Token(String),
     Close,
+    IceServerFailed(String),
     Input(Input),
     /// The `fast` channel of this connection is open.
     Open(Arc<Connection>),
@@ -133,6 +134,10 @@ impl Handler for Reports {
 
     fn ice_state(&self, connection: &Arc<Connection>, state: LinkState) {
         self.input(Input::LinkState { connection: connection.id().clone(), state });
+    }
+
+    fn ice_server_failed(&self, detail: String) {
+        self.mailbox.post(Letter::IceServerFailed(detail));
     }
 
     fn addresses_changed(&self) {

@@ -111,6 +111,7 @@ impl Swarm {
             events: events.clone(),
             peers: peers.clone(),
             close_timeout: config.close_timeout,
+            before_start: Some(Vec::new()),
             connections: HashMap::new(),
             runtime: runtime.clone(),
         };
@@ -178,6 +179,16 @@ impl Swarm {
         check_token(token).map_err(Error::Invalid)?;
         self.mailbox.post(Letter::Token(token.to_owned()));
         Ok(())
+    }
+
+    /// Other STUN and TURN servers from now on, or other credentials for the same: where those of a TURN server are good for a time
+    /// only, before it is over, or when an [`Event::Error`] with [`ErrorCode::IceServer`] says that it refuses them. Links go on, and
+    /// spare offers are made anew.
+    pub fn set_ice_servers(&self, servers: &[IceServer]) -> Result<(), Error> {
+        if self.closing.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        Ok(self.driver.set_ice_servers(servers)?)
     }
 
     pub(crate) fn is_started(&self) -> bool {

@@ -22,6 +22,8 @@ pub(super) struct Room {
     pub events: Arc<EventQueue>,
     pub peers: Arc<Peers>,
     pub close_timeout: Duration,
+    /// What is to be told once the swarm is started.
+    pub before_start: Option<Vec<Event>>,
     /// All links of the mesh, spares too.
     pub connections: HashMap<ConnectionId, Arc<Connection>>,
     /// Keeps the workers alive until this task is done.
@@ -73,6 +75,7 @@ impl Room {
     fn read(&mut self, letter: Letter) {
         match letter {
             Letter::Start => {
+                self.before_start.take().into_iter().flatten().for_each(|event| self.events.push(event));
                 self.carrier.start(&self.runtime);
                 self.input(Input::Start);
                 if self.carrier.is_caller() {
@@ -81,6 +84,13 @@ impl Room {
             }
             Letter::Token(token) => self.carrier.set_token(token),
             Letter::Close => self.input(Input::Close),
+            Letter::IceServerFailed(detail) => {
+                let event = Event::Error { code: ErrorCode::IceServer, detail };
+                match &mut self.before_start {
+                    Some(events) => events.push(event),
+                    None => self.events.push(event),
+                }
+            }
             Letter::Open(connection) => {
                 let native = connection.is_native();
                 self.input(Input::LinkOpen { connection: connection.id().clone(), native });

@@ -425,7 +425,7 @@ static void names_and_versions(void) {
   CHECK(rtcswarm_version() == (RTCSWARM_VERSION_MAJOR << 16 | RTCSWARM_VERSION_MINOR << 8 | RTCSWARM_VERSION_PATCH));
   CHECK(strcmp(rtcswarm_version_string(), "0.1.0") == 0);
   CHECK(strcmp(rtcswarm_status_name(RTCSWARM_OK), "RTCSWARM_OK") == 0);
-  for (int32_t status = RTCSWARM_ERR_INVALID; status >= RTCSWARM_ERR_NO_TRACK; status--) {
+  for (int32_t status = RTCSWARM_ERR_INVALID; status >= RTCSWARM_ERR_ICE_SERVER; status--) {
     CHECK(strncmp(rtcswarm_status_name(status), "RTCSWARM_ERR_", 13) == 0);
   }
   for (int32_t kind = RTCSWARM_EVENT_PEER_OPEN; kind <= RTCSWARM_EVENT_KEY_FRAME_WANTED; kind++) {

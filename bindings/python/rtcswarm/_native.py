@@ -204,6 +204,7 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "new": (_STATUS, [_HANDLE, POINTER(_HANDLE)]),
     "start": (_STATUS, [_HANDLE]),
     "set_token": (_STATUS, [_HANDLE, c_char_p]),
+    "set_ice_servers": (_STATUS, [_HANDLE, c_void_p]),
     "dispatch": (_STATUS, [_HANDLE, c_char_p, c_size_t]),
     "close": (_STATUS, [_HANDLE]),
     "free": (None, [_HANDLE]),

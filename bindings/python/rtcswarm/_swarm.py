@@ -66,6 +66,13 @@ class PeerStats:
 
 
 @dataclass(frozen=True)
+def _add_ice_servers(config: object, ice_servers: Iterable[IceServer | str]) -> None:
+    for server in ice_servers:
+        server = IceServer(server) if isinstance(server, str) else server
+        words = [None if word is None else word.encode() for word in (server.username, server.credential)]
+        lib.check(lib.config_add_ice_server(config, encode(server.url, "url"), *words))
+
+
 class SwarmStats:
     """Figures of a swarm."""
 
@@ -128,10 +135,7 @@ class Swarm(MediaCalls):
                 lib.check(lib.config_set_peer_buffer(config, number(peer_buffer, "peer_buffer")))
             if max_peers is not None:
                 lib.check(lib.config_set_max_peers(config, number(max_peers, "max_peers")))
-            for server in ice_servers:
-                server = IceServer(server) if isinstance(server, str) else server
-                words = [None if word is None else word.encode() for word in (server.username, server.credential)]
-                lib.check(lib.config_add_ice_server(config, encode(server.url, "url"), *words))
+            _add_ice_servers(config, ice_servers)
             if ice_transport_policy not in _POLICIES:
                 raise ValueError("ice_transport_policy is 'all' or 'relay'")
             lib.check(lib.config_set_ice_transport_policy(config, _POLICIES[ice_transport_policy]))
@@ -194,6 +198,17 @@ class Swarm(MediaCalls):
         come, and at once after `State.REFUSED`. Open peers are not touched."""
         with self._handle.use() as swarm:
             lib.check(lib.set_token(swarm, encode(token, "token")))
+
+    def set_ice_servers(self, ice_servers: Iterable[IceServer | str]) -> None:
+        """These STUN and TURN servers, and no others, from now on: for TURN credentials that are good for a time only, before it
+        is over, or when an `ErrorEvent` says `RTCSWARM_ERR_ICE_SERVER`. Links go on, and spare offers are made anew."""
+        config = lib.config_new()
+        try:
+            _add_ice_servers(config, ice_servers)
+            with self._handle.use() as swarm:
+                lib.check(lib.set_ice_servers(swarm, config))
+        finally:
+            lib.config_free(config)
 
     def dispatch(self, json: str) -> None:
         """One message of the signaling server, where the caller carries them. `WouldBlock`: the swarm has not yet dealt

@@ -99,3 +99,33 @@ fn a_link_that_is_lost_for_good_is_replaced_under_the_same_peer() {
         none_ended(member);
     }
 }
+
+#[test]
+fn ice_servers_that_give_nothing_are_said_and_others_may_take_their_place() {
+    // Answers nobody.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = |socket: &std::net::UdpSocket| format!("turn:{}", socket.local_addr().unwrap());
+    let server = |url| IceServer { url, username: "u".into(), credential: "c".into() };
+    let carrier = Carrier::new();
+    let ada = carrier.join(Config { ice_servers: vec![server("turns:nowhere:1".into())], ..config("ada") });
+    let said = |member: &Member, words: &str| {
+        member.wait(words, |events| {
+            events.iter().any(|event| {
+                matches!(event, Event::Error { code: ErrorCode::IceServer, detail } if detail.contains(words))
+            }).then_some(())
+        });
+    };
+    said(&ada, "turns:nowhere:1");
+    let bo = carrier.join(config("bo"));
+    let to_bo = ada.peer("bo");
+    // What is wrong with it comes to light after the candidates are complete; links do not care.
+    ada.swarm.set_ice_servers(&[server(at(&silent))]).unwrap();
+    let mut asked = [0; 1500];
+    silent.set_read_timeout(Some(super::common::PATIENCE)).unwrap();
+    silent.recv_from(&mut asked).unwrap();
+    say(&ada, to_bo, &bo, "all the same");
+    none_ended(&ada);
+    ada.swarm.set_ice_servers(&[]).unwrap();
+    let cy = carrier.join(config("cy"));
+    say(&cy, cy.peer("ada"), &ada, "with the spare that was made anew");
+}

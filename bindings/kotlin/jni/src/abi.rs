@@ -111,6 +111,7 @@ extern "C" {
     pub fn rtcswarm_new(config: *const Config, out: *mut *mut Swarm) -> i32;
     pub fn rtcswarm_start(swarm: *mut Swarm) -> i32;
     pub fn rtcswarm_set_token(swarm: *mut Swarm, token: *const c_char) -> i32;
+    pub fn rtcswarm_set_ice_servers(swarm: *mut Swarm, config: *const Config) -> i32;
     pub fn rtcswarm_dispatch(swarm: *mut Swarm, json: *const c_char, length: usize) -> i32;
     pub fn rtcswarm_close(swarm: *mut Swarm) -> i32;
     pub fn rtcswarm_free(swarm: *mut Swarm);

@@ -251,6 +251,17 @@ pub extern "system" fn Java_rtcswarm_Native_wakeup(_: EnvUnowned, _: JClass, swa
 }
 
 #[no_mangle]
+pub extern "system" fn Java_rtcswarm_Native_setIceServers<'l>(
+    _: EnvUnowned<'l>,
+    _: JClass<'l>,
+    swarm: jlong,
+    config: jlong,
+) -> jint {
+    // SAFETY: as in start; the config lives until the call is over.
+    unsafe { abi::rtcswarm_set_ice_servers(pointer(swarm), pointer(config)) }
+}
+
+#[no_mangle]
 pub extern "system" fn Java_rtcswarm_Native_setToken<'l>(
     env: EnvUnowned<'l>,
     _: JClass<'l>,

@@ -25,6 +25,13 @@ extension RTCSwarm {
         public init(stringLiteral url: String) {
             self.init(url)
         }
+
+        func add(to config: OpaquePointer) throws(RTCSwarmError) {
+            try url.checkForC()
+            try username?.checkForC()
+            try credential?.checkForC()
+            try RTCSwarmError.check(rtcswarm_config_add_ice_server(config, url, username, credential))
+        }
     }
 
     public enum ICETransportPolicy: Int32, Sendable {
@@ -138,10 +145,7 @@ extension RTCSwarm.Configuration {
             }
         }
         for server in iceServers {
-            try server.url.checkForC()
-            try server.username?.checkForC()
-            try server.credential?.checkForC()
-            try check(rtcswarm_config_add_ice_server(config, server.url, server.username, server.credential))
+            try server.add(to: config)
         }
         try check(rtcswarm_config_set_ice_transport_policy(config, iceTransportPolicy.rawValue))
         for address in bindAddresses {

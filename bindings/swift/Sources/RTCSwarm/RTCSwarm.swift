@@ -61,6 +61,17 @@ public final class RTCSwarm: Sendable {
         try handle.check { swarm in token.withCString { rtcswarm_set_token(swarm, $0) } }
     }
 
+    /// These STUN and TURN servers, and no others, from now on: for TURN credentials that are good for a time only, before it is over,
+    /// or when ``Event/error(_:)`` has the code ``RTCSwarmError/Code/iceServer``. Links go on, and spare offers are made anew.
+    public func setICEServers(_ servers: [Configuration.ICEServer]) throws(RTCSwarmError) {
+        guard let config = rtcswarm_config_new() else { throw RTCSwarmError(.io, "there is no memory") }
+        defer { rtcswarm_config_free(config) }
+        for server in servers {
+            try server.add(to: config)
+        }
+        try handle.check { swarm in rtcswarm_set_ice_servers(swarm, config) }
+    }
+
     /// One message of the signaling server's, where the caller carries them (``Signaling/carriedByCaller``). Waits while the swarm
     /// has not dealt with those before.
     public func dispatch(_ json: String) async throws {

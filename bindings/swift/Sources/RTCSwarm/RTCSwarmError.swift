@@ -41,6 +41,8 @@ public struct RTCSwarmError: Error, Hashable, Sendable, CustomStringConvertible 
         public static let refused = Code(rawValue: RTCSWARM_ERR_REFUSED)
         /// No track of this side's, or of that peer's, has this id; it may have been right a moment ago.
         public static let noTrack = Code(rawValue: RTCSWARM_ERR_NO_TRACK)
+        /// A STUN or TURN server gives nothing; in ``Event/error(_:)``. See ``RTCSwarm/setICEServers(_:)``.
+        public static let iceServer = Code(rawValue: RTCSWARM_ERR_ICE_SERVER)
 
         /// "RTCSWARM_ERR_NO_PEER"
         public var description: String { String(cString: rtcswarm_status_name(rawValue)) }

@@ -78,6 +78,8 @@ internal object Native {
 
     @JvmStatic external fun configNew(): Long
 
+    @JvmStatic external fun setIceServers(swarm: Long, config: Long): Int
+
     @JvmStatic external fun configFree(config: Long)
 
     @JvmStatic external fun configText(config: Long, field: Int, first: ByteArray?, second: ByteArray?, third: ByteArray?): Int

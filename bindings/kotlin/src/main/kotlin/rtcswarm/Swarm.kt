@@ -64,6 +64,13 @@ public class Swarm(config: SwarmConfig) : AutoCloseable {
         core.handle.use { check(Native.setToken(it, bytes)) }
     }
 
+    /**
+     * These STUN and TURN servers, and no others, from now on: for TURN credentials that are good for a time only, before it is over, or
+     * when an [Event.Error] says `RTCSWARM_ERR_ICE_SERVER`. Links go on, and spare offers are made anew.
+     */
+    public fun setIceServers(servers: List<IceServer>): Unit =
+        SwarmConfig.withIceServers(servers) { config -> core.handle.use { check(Native.setIceServers(it, config)) } }
+
     /** One message of the signaling server, where the caller carries them. False: not now, try again soon. */
     public fun tryDispatch(json: String): Boolean {
         val bytes = utf8(json, "json")

@@ -130,11 +130,7 @@ public class SwarmConfig(
         caFile?.let { text(config, Native.CA_FILE, encode(it, "caFile")) }
         peerBuffer?.let { number(config, Native.PEER_BUFFER, it, "peerBuffer") }
         maxPeers?.let { number(config, Native.MAX_PEERS, it, "maxPeers") }
-        for (server in iceServers) {
-            val username = server.username?.let { encode(it, "username") }
-            val credential = server.credential?.let { encode(it, "credential") }
-            text(config, Native.ICE_SERVER, encode(server.url, "url"), username, credential)
-        }
+        addIceServers(config, iceServers)
         number(config, Native.ICE_TRANSPORT_POLICY, iceTransportPolicy.ordinal, "iceTransportPolicy")
         for (address in bindAddresses) text(config, Native.BIND_ADDRESS, encode(address, "bindAddresses"))
         for (name in interfaces) text(config, Native.INTERFACE, encode(name, "interfaces"))
@@ -164,6 +160,28 @@ public class SwarmConfig(
             if (time != null) {
                 val milliseconds = time.inWholeMilliseconds.coerceAtMost(Int.MAX_VALUE.toLong()).toInt()
                 number(config, Native.TIMEOUTS, which, name, milliseconds)
+            }
+        }
+    }
+
+    internal companion object {
+        /** A native config with these servers and nothing else, for as long as [use] takes. */
+        fun withIceServers(servers: List<IceServer>, use: (Long) -> Unit) {
+            val config = Native.configNew()
+            if (config == 0L) throw OutOfMemoryError("rtcswarm")
+            try {
+                addIceServers(config, servers)
+                use(config)
+            } finally {
+                Native.configFree(config)
+            }
+        }
+
+        private fun addIceServers(config: Long, servers: List<IceServer>) {
+            for (server in servers) {
+                val username = server.username?.let { encode(it, "username") }
+                val credential = server.credential?.let { encode(it, "credential") }
+                check(Native.configText(config, Native.ICE_SERVER, encode(server.url, "url"), username, credential))
             }
         }
     }
