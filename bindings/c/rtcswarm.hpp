@@ -634,7 +634,7 @@ public:
     }
 
     /// The STUN and TURN servers of `config`, and no others, from now on; see rtcswarm_set_ice_servers.
-    void set_ice_servers(const Config &config) { detail::check(rtcswarm_set_ice_servers(swarm_, config.get())); }
+    void set_ice_servers(const Config &config) { detail::check(rtcswarm_set_ice_servers(swarm_, config.c_config())); }
     /// Another token for the library's own signaling connection; see rtcswarm_set_token.
     void set_token(const std::string &token) { detail::check(rtcswarm_set_token(swarm_, detail::c_string(token))); }
 

@@ -149,6 +149,12 @@ static void null_arguments(void) {
   EXPECT(INVALID, rtcswarm_set_token(swarm, NULL));
   EXPECT(INVALID, rtcswarm_set_token(swarm, NOT_UTF8));
   EXPECT(RTCSWARM_ERR_STATE, rtcswarm_set_token(swarm, "token"));
+  EXPECT(INVALID, rtcswarm_set_ice_servers(swarm, NULL));
+  rtcswarm_config *servers = rtcswarm_config_new();
+  EXPECT(INVALID, rtcswarm_set_ice_servers(NULL, servers));
+  EXPECT(RTCSWARM_OK, rtcswarm_config_add_ice_server(servers, "stun:127.0.0.1:9", NULL, NULL));
+  EXPECT(RTCSWARM_OK, rtcswarm_set_ice_servers(swarm, servers));
+  rtcswarm_config_free(servers);
   EXPECT(INVALID, rtcswarm_dispatch(swarm, NULL, 5));
   EXPECT(INVALID, rtcswarm_next_event(swarm, 0, NULL));
   EXPECT(INVALID, rtcswarm_get_fd(swarm, NULL));
@@ -324,7 +330,7 @@ static void configs_that_cannot_work(void) {
 
   config = config_for("alice");
   EXPECT(INVALID, rtcswarm_config_set_timeout(config, -1, 5));
-  EXPECT(INVALID, rtcswarm_config_set_timeout(config, RTCSWARM_TIMEOUT_ICE_FAILED + 1, 5));
+  EXPECT(INVALID, rtcswarm_config_set_timeout(config, RTCSWARM_TIMEOUT_RECONNECT + 1, 5));
   EXPECT(INVALID, rtcswarm_config_set_ice_transport_policy(config, 2));
   EXPECT(INVALID, rtcswarm_config_add_bind_address(config, "localhost"));
   EXPECT(INVALID, rtcswarm_config_add_bind_address(config, ""));

@@ -166,6 +166,7 @@ static void results_and_errors() {
     expect_error(RTCSWARM_ERR_INVALID, [&] { (void)swarm.send_text(1, "\xff"); });
     expect_error(RTCSWARM_ERR_MALFORMED, [&] { (void)swarm.dispatch("{"); });
     expect_error(RTCSWARM_ERR_STATE, [&] { swarm.set_token("token"); });
+    swarm.set_ice_servers(rs::Config("room", "user").stun_server("stun:127.0.0.1:9"));
     expect_error(RTCSWARM_ERR_NO_PEER, [&] { swarm.close_peer(1); });
     expect_error(RTCSWARM_ERR_NO_PEER, [&] { (void)swarm.user_id(1); });
     rs::ChannelOptions both;

@@ -66,13 +66,6 @@ class PeerStats:
 
 
 @dataclass(frozen=True)
-def _add_ice_servers(config: object, ice_servers: Iterable[IceServer | str]) -> None:
-    for server in ice_servers:
-        server = IceServer(server) if isinstance(server, str) else server
-        words = [None if word is None else word.encode() for word in (server.username, server.credential)]
-        lib.check(lib.config_add_ice_server(config, encode(server.url, "url"), *words))
-
-
 class SwarmStats:
     """Figures of a swarm."""
 
@@ -84,6 +77,14 @@ class SwarmStats:
     datagrams_unrouted: int
     socket_receive_buffer: int
     socket_send_buffer: int
+
+
+def _add_ice_servers(config: object, ice_servers: Iterable[IceServer | str]) -> None:
+    for server in ice_servers:
+        server = IceServer(server) if isinstance(server, str) else server
+        words = [None if word is None else word.encode() for word in (server.username, server.credential)]
+        lib.check(lib.config_add_ice_server(config, encode(server.url, "url"), *words))
+
 
 
 class Swarm(MediaCalls):

@@ -24,6 +24,7 @@ from rtcswarm import (
     HubClose,
     HubLimits,
     HubSend,
+    IceServer,
     InvalidArgument,
     InvalidState,
     Malformed,
@@ -365,3 +366,14 @@ def test_a_new_token_is_for_the_librarys_own_signaling(join):
             swarm.set_token(b"bytes")
     with pytest.raises(InvalidState):
         join("ada").swarm.set_token("new")
+
+
+def test_other_ice_servers_and_what_is_wrong_with_them(join):
+    ada = join("ada", ice_servers=["turns:nowhere.example"])
+    said = ada.wait(ErrorEvent)
+    assert said.status_name == "RTCSWARM_ERR_ICE_SERVER"
+    assert "turns:nowhere.example" in said.message
+    ada.swarm.set_ice_servers(["stun:127.0.0.1:9", IceServer("turn:127.0.0.1:9", "user", "secret")])
+    with pytest.raises(InvalidArgument):
+        ada.swarm.set_ice_servers(["http://nowhere.example"])
+    ada.swarm.set_ice_servers([])
