@@ -8,7 +8,7 @@ venv="${VENV:-build/venv}"
 
 step() { printf '\n== %s\n' "$1"; }
 
-step "Rust: units, swarms over loopback, server, simulator, STUN and TURN, header"
+step "Rust: units, swarms over loopback, server, simulator, STUN and TURN, emulated networks, header"
 make --no-print-directory build
 cargo test --quiet
 step "C and C++: compile matrix, contract, valgrind, ABI, installed by pkg-config and CMake, Debian packages"
@@ -39,7 +39,7 @@ step "Page: the mesh in a real Chromium, with native members"
 make --no-print-directory page
 page/test.sh
 missing=()
-for tool in turnserver valgrind gcc clang g++ clang++ cmake pkg-config node ffmpeg abidiff doxygen mmdebstrap lintian dpkg-shlibdeps mvn javac shellcheck; do
+for tool in ip nft turnserver valgrind gcc clang g++ clang++ cmake pkg-config node ffmpeg abidiff doxygen mmdebstrap lintian dpkg-shlibdeps mvn javac shellcheck; do
   command -v "$tool" >/dev/null || missing+=("$tool")
 done
 [ -x build/chat-swift ] || missing+=("Swift 6, or debootstrap as root")

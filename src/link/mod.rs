@@ -12,6 +12,7 @@ mod media;
 mod negotiation;
 mod payload;
 mod pieces;
+mod repeats;
 mod restart;
 mod sdp;
 mod sections;
@@ -29,6 +30,7 @@ use engine::CHECK_INTERVAL;
 use media::Media;
 use negotiation::Negotiation;
 use pieces::PIECE;
+use repeats::Repeats;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::Arc;
@@ -170,6 +172,8 @@ pub(crate) struct Link {
     /// Datagrams and candidates that came too early for the engine.
     early: Vec<(SocketAddr, SocketAddr, BytesMut)>,
     early_dtls: Vec<(SocketAddr, SocketAddr, BytesMut)>,
+    /// Until the DTLS handshake is over.
+    repeats: Option<Repeats>,
     early_candidates: Vec<String>,
     local_candidates: Vec<String>,
     remote_ufrag: Option<String>,
@@ -234,6 +238,7 @@ impl Link {
             local_max_message_size: config.max_message_size,
             early: Vec::new(),
             early_dtls: Vec::new(),
+            repeats: Some(Repeats::default()),
             early_candidates: Vec::new(),
             local_candidates: Vec::new(),
             remote_ufrag: None,
@@ -387,7 +392,11 @@ impl Link {
         }
     }
 
-    fn feed(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, data: BytesMut) {
+    fn feed(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, mut data: BytesMut) {
+        if let Some(repeats) = self.repeats.as_mut().filter(|_| stun::is_dtls(&data)) {
+            let Some(kept) = repeats.without(data) else { return };
+            data = kept;
+        }
         let transport = TransportContext {
             local_addr: local,
             peer_addr: remote,
@@ -537,6 +546,10 @@ impl Link {
                 } else {
                     self.channels.closed(id);
                 }
+            }
+            // From now on a repeat is answered by our last flight, and has to be.
+            RTCPeerConnectionEvent::OnConnectionStateChangeEvent(RTCPeerConnectionState::Connected) => {
+                self.repeats = None;
             }
             RTCPeerConnectionEvent::OnConnectionStateChangeEvent(RTCPeerConnectionState::Failed) => {
                 self.end_after_reading(now, LinkEnd::IceFailed, output);

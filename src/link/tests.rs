@@ -1,5 +1,6 @@
 //! Two links and nothing else: the datagrams pass from hand to hand, in the order and at the time of the test's choosing.
 
+mod handshake;
 mod lossy;
 mod media;
 mod restart;
@@ -96,6 +97,17 @@ impl Pair {
 
     /// With what each gives from the start, and what becomes of descriptions on the way.
     fn open_with(ours: Arc<LocalStreams>, theirs: Arc<LocalStreams>, on_the_way: fn(&str) -> String) -> Self {
+        let mut pair = Self::meet(ours, theirs, on_the_way);
+        pair.run("both are open", |pair| {
+            let open = |end: &End| end.reports.iter().any(|report| matches!(report, Report::Open));
+            open(&pair.a) && open(&pair.b)
+        });
+        pair.settle();
+        pair
+    }
+
+    /// They know each other's descriptions and candidates, and nothing was carried yet.
+    fn meet(ours: Arc<LocalStreams>, theirs: Arc<LocalStreams>, on_the_way: fn(&str) -> String) -> Self {
         let (config, now) = (config(), Instant::now());
         let (a, offer) = Link::offer(&config, now, ours).unwrap();
         let (b, answer) = Link::answer(&config, now, &on_the_way(&offer), theirs).unwrap();
@@ -110,11 +122,6 @@ impl Pair {
         };
         pair.a.link.add_remote_candidate(&told(B));
         pair.b.link.add_remote_candidate(&told(A));
-        pair.run("both are open", |pair| {
-            let open = |end: &End| end.reports.iter().any(|report| matches!(report, Report::Open));
-            open(&pair.a) && open(&pair.b)
-        });
-        pair.settle();
         pair
     }
 

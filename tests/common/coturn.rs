@@ -51,7 +51,9 @@ impl Coturn {
         let port = UdpSocket::bind((ip, 0)).unwrap().local_addr().unwrap().port();
         let address = SocketAddr::new(ip, port);
         let inside = |name: &str| directory.path().join(name).display().to_string();
-        let child = Command::new("turnserver")
+        let mut command = Command::new("turnserver");
+        end_with_us(&mut command);
+        let child = command
             .args(["-n", "--no-cli", "--no-tls", "--no-dtls", "--simple-log", "--no-stdout-log", "--verbose"])
             .args(["--fingerprint", "--lt-cred-mech", "--realm=example.org", "--allow-loopback-peers"])
             .args([format!("--user={USER}:{PASSWORD}"), format!("--listening-port={port}")])
@@ -100,6 +102,7 @@ impl Coturn {
     }
 
     /// Waits until the server's log has this text so often.
+    #[allow(dead_code, reason = "not every test that starts one does")]
     pub fn wait_for_log(&self, text: &str, times: usize) {
         let deadline = Instant::now() + READY;
         while self.log().matches(text).count() < times {
@@ -112,6 +115,22 @@ impl Coturn {
         read(self.directory.path().join("log").as_path())
     }
 }
+
+/// A test that is killed cannot end the server.
+#[cfg(target_os = "linux")]
+fn end_with_us(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    // SAFETY: the one system call takes no memory and no lock.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        });
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn end_with_us(_: &mut Command) {}
 
 fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_default()

@@ -12,7 +12,7 @@ const FRAME_EVERY: u32 = 33;
 /// The sender's own idea of when to send a key frame, besides those that it is asked for.
 const KEY_EVERY: u32 = 300;
 
-struct Way {
+pub(super) struct Way {
     loss: f64,
     delay: Duration,
     random: StdRng,
@@ -23,7 +23,12 @@ struct Way {
 }
 
 impl Way {
-    fn take(&mut self, now: Instant, pair: &mut Pair) {
+    pub fn new(loss: f64, delay: Duration, seed: u64) -> Self {
+        let random = StdRng::seed_from_u64(seed);
+        Self { loss, delay, random, to_a: VecDeque::new(), to_b: VecDeque::new(), longest_outbox: 0 }
+    }
+
+    pub fn take(&mut self, now: Instant, pair: &mut Pair) {
         self.longest_outbox = self.longest_outbox.max(pair.a.outbox.len()).max(pair.b.outbox.len());
         for (outbox, queue) in [(&mut pair.a.outbox, &mut self.to_b), (&mut pair.b.outbox, &mut self.to_a)] {
             for data in outbox.drain(..) {
@@ -34,7 +39,7 @@ impl Way {
         }
     }
 
-    fn give(&mut self, now: Instant, pair: &mut Pair) {
+    pub fn give(&mut self, now: Instant, pair: &mut Pair) {
         let due = |queue: &mut VecDeque<(Instant, BytesMut)>| {
             let count = queue.iter().take_while(|(at, _)| *at <= now).count();
             queue.drain(..count).map(|(_, data)| data).collect::<Vec<_>>()
@@ -74,14 +79,7 @@ fn frame(number: u32, key: bool, size: usize) -> Vec<u8> {
 fn video(seconds: u32, loss: f64, delay: Duration, seed: u64) -> Outcome {
     let mut pair = Pair::open_with(camera(), nothing(), str::to_owned);
     let track = pair.b.track("video");
-    let mut way = Way {
-        loss,
-        delay,
-        random: StdRng::seed_from_u64(seed),
-        to_a: VecDeque::new(),
-        to_b: VecDeque::new(),
-        longest_outbox: 0,
-    };
+    let mut way = Way::new(loss, delay, seed);
     let mut packetizer = Packetizer::new(Codec::Vp8);
     let mut sizes = StdRng::seed_from_u64(seed ^ 1);
     let mut outcome = Outcome::default();
