@@ -1,0 +1,347 @@
+//! What a mesh wants done with links, in the place of the room's task; and what links tell, on its way to the mesh.
+
+use super::member::{Key, Letter, Life, Member};
+use super::slot::Slot;
+use super::world::{Happening, World};
+use super::Outcome;
+use crate::driver::deliveries::{Aside, Next, Notice};
+use crate::driver::outbox::{Bounds, Outbox};
+use crate::driver::DriverConfig;
+use crate::link::{ChannelId, Link, Message, Report, SendError};
+use crate::mesh::{Action, EndReason, Input, LinkEnd, LinkState, MeshEvent};
+use crate::net::candidate::{Kind, LocalCandidate};
+use crate::protocol::{parse_text, ConnectionId, TextKind};
+use rand::Rng;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+impl World {
+    pub(super) fn perform(&mut self, node: usize, action: Action) -> Outcome {
+        if !matches!(action, Action::Signal(_)) {
+            self.say(format!("{} does {action:?}", self.name(node)));
+        }
+        let now = self.instant();
+        match action {
+            Action::Signal(message) => self.signal(node, &message)?,
+            Action::CreateOffer { connection } => {
+                let made = Link::offer(&self.members[node].links, now, Arc::default());
+                if let Some(sdp) = self.begin(node, &connection, made)? {
+                    self.members[node].mesh.handle(now, Input::LinkOffer { connection, sdp });
+                }
+            }
+            Action::AcceptOffer { connection, sdp } => self.accept(node, connection, &sdp)?,
+            Action::ApplyAnswer { connection, sdp } => {
+                let applied = self.on_link(node, &connection, |link, now| link.apply_answer(now, &sdp))?;
+                match applied {
+                    Some(Err(error)) if !self.is_open(node, &connection) => {
+                        self.failed(node, &connection, error)?;
+                    }
+                    Some(Err(error)) => self.refused(node, &error),
+                    _ => {}
+                }
+            }
+            Action::AddCandidate { connection, candidate } => {
+                if let Some(candidate) = candidate {
+                    self.on_link(node, &connection, |link, _| link.add_remote_candidate(&candidate))?;
+                }
+            }
+            Action::SendControl { connection, control } => {
+                let text = control.to_text();
+                if let Some(&key) = self.members[node].table.by_id.get(&connection) {
+                    let slot = self.members[node].table.slots.get_mut(&key);
+                    // One that cannot take it is ending.
+                    let _ = slot.map(|slot| slot.send(now, true, text.as_bytes().into(), true));
+                    self.pump(node, key)?;
+                }
+            }
+            Action::CloseLink { connection, flush } => {
+                self.close_link(node, &connection, flush.then_some(self.close_timeout))?;
+            }
+            Action::Event(event) => self.event(node, &event)?,
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, node: usize, event: &MeshEvent) -> Outcome {
+        self.members[node].check_event(event)?;
+        self.journal.count(kind(event));
+        match event {
+            MeshEvent::PeerOpen { connection, .. } | MeshEvent::PeerSwitched { connection, .. } => {
+                self.start_reading(node, connection)?;
+            }
+            MeshEvent::Closed => {
+                let Member { mesh, table, .. } = &self.members[node];
+                if mesh.counts() != (0, 0) || mesh.poll_timeout().is_some() || !table.by_id.is_empty() {
+                    return Err("something is left in the mesh".into());
+                }
+                self.close_socket(node);
+                self.members[node].life = Life::Closed;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Runs a call on a link and pumps it, if the mesh still has it.
+    fn on_link<T>(
+        &mut self,
+        node: usize,
+        id: &ConnectionId,
+        call: impl FnOnce(&mut Link, Instant) -> T,
+    ) -> Result<Option<T>, String> {
+        let now = self.instant();
+        let table = &mut self.members[node].table;
+        let Some(&key) = table.by_id.get(id) else { return Ok(None) };
+        let Some(slot) = table.slots.get_mut(&key).filter(|slot| !slot.gone) else { return Ok(None) };
+        let result = call(&mut slot.link, now);
+        table.rename(key);
+        self.pump(node, key)?;
+        Ok(Some(result))
+    }
+
+    fn is_open(&self, node: usize, id: &ConnectionId) -> bool {
+        self.members[node].table.of(id).is_some_and(|slot| slot.open)
+    }
+
+    /// A new link, or the end of it.
+    fn begin(
+        &mut self,
+        node: usize,
+        id: &ConnectionId,
+        made: Result<(Link, String), String>,
+    ) -> Result<Option<String>, String> {
+        match made {
+            Ok((link, sdp)) => {
+                let outbox = Outbox::new(Bounds::of(&DriverConfig::for_tests()));
+                let key = self.members[node].table.insert(Slot::new(id.clone(), link, outbox));
+                // Host addresses are known at once in life; what a STUN server says comes later.
+                let known = self.members[node].base == self.members[node].seen;
+                let delay =
+                    if known { Duration::ZERO } else { self.between(Duration::ZERO, Duration::from_millis(200)) };
+                self.plan(self.now + delay, Happening::Gathered { node, key });
+                self.pump(node, key)?;
+                Ok(Some(sdp))
+            }
+            Err(error) => self.failed(node, id, error).map(|()| None),
+        }
+    }
+
+    fn accept(&mut self, node: usize, connection: ConnectionId, offer: &str) -> Outcome {
+        let now = self.instant();
+        let answer = if self.members[node].table.by_id.contains_key(&connection) {
+            match self.on_link(node, &connection, |link, now| link.apply_offer(now, offer))? {
+                Some(Ok(answer)) => answer,
+                Some(Err(error)) => {
+                    self.refused(node, &error);
+                    None
+                }
+                None => None,
+            }
+        } else {
+            let made = Link::answer(&self.members[node].links, now, offer, Arc::default());
+            self.begin(node, &connection, made)?
+        };
+        if let Some(sdp) = answer {
+            self.members[node].mesh.handle(now, Input::LinkAnswer { connection, sdp });
+        }
+        Ok(())
+    }
+
+    /// A description that a link which is well does not take changes nothing.
+    fn refused(&mut self, node: usize, error: &str) {
+        self.journal.count("unusable description");
+        self.say(format!("{} refuses a description: {error}", self.name(node)));
+    }
+
+    fn failed(&mut self, node: usize, id: &ConnectionId, error: String) -> Outcome {
+        self.say(format!("{}: {id} failed: {error}", self.name(node)));
+        self.journal.count("failed link");
+        self.close_link(node, id, None)?;
+        let now = self.instant();
+        let ended = Input::LinkEnded { connection: id.clone(), cause: LinkEnd::Error(error) };
+        self.members[node].mesh.handle(now, ended);
+        Ok(())
+    }
+
+    fn close_link(&mut self, node: usize, id: &ConnectionId, flush: Option<Duration>) -> Outcome {
+        let now = self.instant();
+        let table = &mut self.members[node].table;
+        let Some(key) = table.by_id.remove(id) else { return Ok(()) };
+        let Some(slot) = table.slots.get_mut(&key) else { return Ok(()) };
+        slot.outbox.close();
+        slot.deliveries.close();
+        slot.flushing = Some(flush.map_or(now, |flush| now + flush));
+        self.pump(node, key)
+    }
+
+    /// Tells a link, and by signaling the other side, where we are to be found.
+    pub(super) fn announce(&mut self, node: usize, key: Key) {
+        let Member { table, base, seen, .. } = &mut self.members[node];
+        let Some(slot) = table.slots.get_mut(&key).filter(|slot| !slot.gone) else { return };
+        let of = |kind, address| LocalCandidate { kind, address, base: *base, preference: 1 };
+        let mut candidates = vec![(1, of(Kind::Host, *base))];
+        if base != seen {
+            candidates.push((2, of(Kind::ServerReflexive, *seen)));
+        }
+        let (fresh, ends) = slot.deliveries.announce(&candidates, true, slot.ufrag.as_deref());
+        for text in fresh {
+            // It is proper.
+            slot.link.add_local_candidate(&text).unwrap();
+        }
+        if ends {
+            slot.link.end_local_candidates();
+        }
+        // Their telling is in the deliveries.
+        let _ = self.pump(node, key);
+    }
+
+    /// Takes what a link has for its owner, in the order and under the conditions of the driver's.
+    pub(super) fn deliver(&mut self, node: usize, key: Key) -> Outcome {
+        let now = self.instant();
+        while let Some(slot) = self.members[node].table.slots.get_mut(&key) {
+            let (id, next) = (slot.id.clone(), slot.deliveries.next(false));
+            let Some(next) = next else { break };
+            match next {
+                Next::Messages(messages) => {
+                    for message in messages {
+                        self.receive(node, &id, message)?;
+                    }
+                }
+                Next::Aside(Aside::Media(_)) => {}
+                Next::Aside(Aside::Description { sdp, is_offer }) => {
+                    self.post(
+                        node,
+                        if is_offer {
+                            Input::LinkOffer { connection: id, sdp }
+                        } else {
+                            Input::LinkAnswer { connection: id, sdp }
+                        },
+                    );
+                }
+                Next::Notice(notice) => self.tell(node, key, id, notice),
+                Next::End { notice, ours } => {
+                    self.tell(node, key, id, notice);
+                    let slot = self.members[node].table.slots.get_mut(&key);
+                    let datagrams = slot.map(|slot| slot.vanish(now, ours)).unwrap_or_default();
+                    self.transmit(node, datagrams)?;
+                    self.members[node].table.remove(key);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn post(&mut self, node: usize, input: Input) {
+        self.members[node].letters.push_back(Letter::Input(input));
+    }
+
+    fn tell(&mut self, node: usize, key: Key, connection: ConnectionId, notice: Notice) {
+        let input = match notice {
+            Notice::Candidate(candidate) => Input::LinkCandidate { connection, candidate },
+            Notice::Report(Report::Open) => return self.members[node].letters.push_back(Letter::Open(key)),
+            Notice::Report(Report::IceConnected(connected)) => {
+                let state = if connected { LinkState::Connected } else { LinkState::Disconnected };
+                self.say(format!("{}: {connection} is {state:?}", self.name(node)));
+                Input::LinkState { connection, state }
+            }
+            Notice::Report(Report::Ended(cause)) => {
+                self.say(format!("{}: {connection} ended: {cause:?}", self.name(node)));
+                Input::LinkEnded { connection, cause }
+            }
+            Notice::Report(_) => return,
+        };
+        self.post(node, input);
+    }
+
+    pub(super) fn opened(&mut self, node: usize, key: Key) -> Option<Input> {
+        let slot = self.members[node].table.slots.get(&key)?;
+        let (connection, native) = (slot.id.clone(), slot.link.is_native());
+        self.say(format!("{}: {connection} is open", self.name(node)));
+        Some(Input::LinkOpen { connection, native })
+    }
+
+    fn start_reading(&mut self, node: usize, id: &ConnectionId) -> Outcome {
+        let table = &mut self.members[node].table;
+        let Some(&key) = table.by_id.get(id) else { return Ok(()) };
+        let Some(slot) = table.slots.get_mut(&key) else { return Ok(()) };
+        slot.started = true;
+        slot.deliveries.start();
+        self.pump(node, key)?;
+        self.deliver(node, key)
+    }
+
+    fn receive(&mut self, node: usize, id: &ConnectionId, message: Message) -> Outcome {
+        if message.channel != ChannelId::FAST {
+            return Err(format!("a message on a channel that nobody opened, {id}"));
+        }
+        self.journal.note(self.now, &message.data, || format!("#{node} receives {} bytes on {id}", message.data.len()));
+        if !message.is_text {
+            self.journal.count("message");
+            return self.ledger.receive(id, node, &message.data);
+        }
+        let text = std::str::from_utf8(&message.data).map_err(|error| error.to_string())?;
+        match parse_text(text) {
+            TextKind::Control(control) => {
+                self.journal.count("control message");
+                self.post(node, Input::Control { connection: id.clone(), control });
+                Ok(())
+            }
+            other => Err(format!("a text that nobody sent: {other:?}")),
+        }
+    }
+
+    /// The application says something to each of its peers.
+    pub(super) fn talk(&mut self, node: usize) -> Outcome {
+        if self.members[node].life != Life::Running {
+            return Ok(());
+        }
+        if let Some(talk) = self.talk {
+            let pause = self.between(talk / 10, talk * 2);
+            self.plan(self.now + pause, Happening::Talk { node });
+            let burst = if self.chance(0.1) { 12 } else { 1 };
+            for _ in 0..burst {
+                self.speak(node)?;
+            }
+        }
+        self.settle(node)
+    }
+
+    pub(super) fn speak(&mut self, node: usize) -> Outcome {
+        let now = self.instant();
+        let links: Vec<ConnectionId> = self.members[node].open_peers().map(|(_, id)| id.clone()).collect();
+        for id in links {
+            // The largest are rare.
+            let die = self.random.random_range(0..40);
+            let data = self.ledger.next(&id, node, if die == 0 { 7 } else { die % 7 });
+            let table = &mut self.members[node].table;
+            let Some(&key) = table.by_id.get(&id) else { continue };
+            let Some(slot) = table.slots.get_mut(&key).filter(|slot| slot.open) else { continue };
+            match slot.send(now, false, data, false) {
+                Ok(()) => self.ledger.sent(&id, node),
+                Err(SendError::WouldBlock) => self.journal.count("send that would block"),
+                // It is ending, and that is on its way to us.
+                Err(SendError::NotOpen) => {}
+                Err(error) => return Err(format!("{} cannot send on {id}: {error}", self.name(node))),
+            }
+            self.pump(node, key)?;
+        }
+        Ok(())
+    }
+}
+
+fn kind(event: &MeshEvent) -> &'static str {
+    match event {
+        MeshEvent::PeerOpen { .. } => "peer open",
+        MeshEvent::PeerSwitched { .. } => "peer switched",
+        MeshEvent::PeerState { .. } => "peer state",
+        MeshEvent::PeerClosed { reason, .. } => match reason {
+            EndReason::RemoteClose => "closed by remote",
+            EndReason::Left => "closed, left",
+            EndReason::ConnectionLost => "closed, lost",
+            _ => "closed otherwise",
+        },
+        MeshEvent::PeerFailed { .. } => "peer failed",
+        MeshEvent::Error { .. } => "error event",
+        MeshEvent::Closed => "closed",
+    }
+}
