@@ -3,10 +3,12 @@
 use super::slot::Slot;
 use super::Outcome;
 use crate::link::{stun, LinkConfig};
+use crate::media::LocalStreams;
 use crate::mesh::{Input, Mesh, MeshEvent, PeerId};
 use crate::protocol::{ClientMessage, ConnectionId};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A link's place in a member's table; never used again.
@@ -25,6 +27,9 @@ pub(super) struct Member {
     pub user_id: String,
     pub mesh: Mesh,
     pub life: Life,
+    /// It does not run until then, as on a machine that sleeps; what comes waits.
+    pub asleep: Duration,
+    pub streams: Arc<LocalStreams>,
     pub links: LinkConfig,
     /// Its socket's own address, and where the network sees it.
     pub base: SocketAddr,
@@ -133,6 +138,8 @@ impl Member {
             user_id,
             mesh,
             life: Life::Running,
+            asleep: Duration::ZERO,
+            streams: Arc::default(),
             links,
             base,
             seen,

@@ -7,7 +7,8 @@ use super::Outcome;
 use crate::driver::deliveries::{Aside, Next, Notice};
 use crate::driver::outbox::{Bounds, Outbox};
 use crate::driver::DriverConfig;
-use crate::link::{ChannelId, Link, Message, Report, SendError};
+use crate::link::{ChannelId, Link, MediaReport, Message, Report, SendError};
+use crate::media::{Codec, LocalStreams, LocalTrack, Source, TrackId};
 use crate::mesh::{Action, EndReason, Input, LinkEnd, LinkState, MeshEvent};
 use crate::net::candidate::{Kind, LocalCandidate};
 use crate::protocol::{parse_text, ConnectionId, TextKind};
@@ -24,7 +25,7 @@ impl World {
         match action {
             Action::Signal(message) => self.signal(node, &message)?,
             Action::CreateOffer { connection } => {
-                let made = Link::offer(&self.members[node].links, now, Arc::default());
+                let made = Link::offer(&self.members[node].links, now, self.members[node].streams.clone());
                 if let Some(sdp) = self.begin(node, &connection, made)? {
                     self.members[node].mesh.handle(now, Input::LinkOffer { connection, sdp });
                 }
@@ -67,7 +68,8 @@ impl World {
         self.journal.count(kind(event));
         match event {
             MeshEvent::PeerOpen { connection, .. } | MeshEvent::PeerSwitched { connection, .. } => {
-                self.start_reading(node, connection)?;
+                let again = matches!(event, MeshEvent::PeerSwitched { .. });
+                self.start_reading(node, connection, again)?;
             }
             MeshEvent::Closed => {
                 let Member { mesh, table, .. } = &self.members[node];
@@ -76,6 +78,8 @@ impl World {
                 }
                 self.close_socket(node);
                 self.members[node].life = Life::Closed;
+                // Nobody reads any more.
+                self.members[node].letters.clear();
             }
             _ => {}
         }
@@ -138,7 +142,7 @@ impl World {
                 None => None,
             }
         } else {
-            let made = Link::answer(&self.members[node].links, now, offer, Arc::default());
+            let made = Link::answer(&self.members[node].links, now, offer, self.members[node].streams.clone());
             self.begin(node, &connection, made)?
         };
         if let Some(sdp) = answer {
@@ -207,7 +211,7 @@ impl World {
                         self.receive(node, &id, message)?;
                     }
                 }
-                Next::Aside(Aside::Media(_)) => {}
+                Next::Aside(Aside::Media(report)) => self.hear_media(node, key, report)?,
                 Next::Aside(Aside::Description { sdp, is_offer }) => {
                     self.post(
                         node,
@@ -260,12 +264,16 @@ impl World {
         Some(Input::LinkOpen { connection, native })
     }
 
-    fn start_reading(&mut self, node: usize, id: &ConnectionId) -> Outcome {
+    /// `again`: the peer had another link before.
+    fn start_reading(&mut self, node: usize, id: &ConnectionId, again: bool) -> Outcome {
         let table = &mut self.members[node].table;
         let Some(&key) = table.by_id.get(id) else { return Ok(()) };
         let Some(slot) = table.slots.get_mut(&key) else { return Ok(()) };
         slot.started = true;
         slot.deliveries.start();
+        if again {
+            slot.link.tell_media_again();
+        }
         self.pump(node, key)?;
         self.deliver(node, key)
     }
@@ -288,6 +296,44 @@ impl World {
             }
             other => Err(format!("a text that nobody sent: {other:?}")),
         }
+    }
+
+    fn hear_media(&mut self, node: usize, key: Key, report: MediaReport) -> Outcome {
+        match report {
+            MediaReport::Stream { name, tracks } => {
+                self.journal.count("stream");
+                self.say(format!("{} hears of stream {name}: {} tracks", self.name(node), tracks.len()));
+                let slot = self.members[node].table.slots.get_mut(&key);
+                slot.map(|slot| slot.streams.insert(name));
+            }
+            MediaReport::Nonsense(detail) => return Err(format!("{}: nonsense: {detail}", self.name(node))),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A member gives one more stream, on all links that there are and will be.
+    pub(super) fn add_stream(&mut self, node: usize) -> Outcome {
+        self.journal.count("added stream");
+        let member = &mut self.members[node];
+        let mut streams = LocalStreams::clone(&member.streams);
+        streams.version += 1;
+        let track = LocalTrack { id: TrackId(streams.version), source: Source::Encoded(Codec::Vp8), muted: false };
+        let (stream, name) = (format!("stream{}", streams.version), format!("{}{}", member.user_id, streams.version));
+        streams.streams.insert(stream, vec![name.clone()]);
+        streams.tracks.insert(name, track);
+        member.streams = Arc::new(streams);
+        let streams = member.streams.clone();
+        let keys: Vec<Key> = member.table.slots.keys().copied().collect();
+        self.say(format!("{} gives {:?}", self.name(node), streams.streams));
+        for key in keys {
+            let slot = self.members[node].table.slots.get_mut(&key).filter(|slot| !slot.gone);
+            if let Some(Err(error)) = slot.map(|slot| slot.link.set_streams(streams.clone())) {
+                return Err(format!("{} cannot give it: {error}", self.name(node)));
+            }
+            self.pump(node, key)?;
+        }
+        self.settle(node)
     }
 
     /// The application says something to each of its peers.

@@ -47,6 +47,10 @@ impl Signaling {
         self.by_session.is_empty()
     }
 
+    pub fn owner(&self, socket: usize) -> usize {
+        self.sockets[socket].node
+    }
+
     pub fn is_up(&self, socket: usize) -> bool {
         !self.sockets[socket].cut
     }

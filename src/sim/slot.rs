@@ -6,6 +6,7 @@ use crate::driver::outbox::{Admitted, Outbox};
 use crate::link::{stun, ChannelId, Datagram, Link, Output, Report, SendError};
 use crate::protocol::ConnectionId;
 use bytes::BytesMut;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -28,6 +29,8 @@ pub(super) struct Slot {
     pub gone: bool,
     /// Everything that was sent is acknowledged. A part of it says nothing: the engine counts what came out of order, too.
     pub acknowledged: bool,
+    /// Of the other side's, by name.
+    pub streams: BTreeSet<String>,
 }
 
 /// What a pump gave.
@@ -55,6 +58,7 @@ impl Slot {
             flushing: None,
             gone: false,
             acknowledged: false,
+            streams: BTreeSet::new(),
         }
     }
 

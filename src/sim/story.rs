@@ -1,7 +1,7 @@
 //! A seed's story: members come, go, crash and come back, and talk, while the network and the server are not well; then the network is
 //! well, and after a while everything must be right; then everyone leaves, and nothing may be left.
 
-use super::member::Life;
+use super::member::{Life, Member};
 use super::network::Weather;
 use super::world::World;
 use super::Outcome;
@@ -46,7 +46,7 @@ fn build(seed: u64, traced: bool) -> World {
 
 fn story(world: &mut World) -> Outcome {
     let users = [2, 2, 3, 3, 3, 4, 5][world.random.random_range(0..7)];
-    let mut mishaps = world.random.random_range(0..=5);
+    let mut mishaps = world.random.random_range(0..=7);
     let mut absent: Vec<String> = (0..users).map(|user| format!("user{user}")).collect();
     let at_once = world.chance(0.3);
     while at_once && !absent.is_empty() {
@@ -131,8 +131,15 @@ fn mishap(world: &mut World, absent: &mut Vec<String>) -> Outcome {
             }
             world.lose_socket(node);
         }
-        82..=96 => world.move_away(node),
-        97..=99 if node != other => world.close_peer(node, other)?,
+        82..=88 => world.move_away(node),
+        89..=94 => world.add_stream(node)?,
+        95..=97 => {
+            world.journal.count("sleep");
+            let until = world.now + world.between(SECOND / 2, SECOND * 12);
+            world.say(format!("{} sleeps until {until:?}", world.name(node)));
+            world.members[node].asleep = until;
+        }
+        98..=99 if node != other => world.close_peer(node, other)?,
         _ => {}
     }
     Ok(())
@@ -221,6 +228,13 @@ fn everything_has_arrived(world: &World) -> Outcome {
     for node in world.running() {
         for (_, id) in world.members[node].mesh.open_links() {
             world.ledger.is_complete(id, node)?;
+            let heard = |other: &Member| other.table.of(id).map(|slot| slot.streams.clone());
+            let others = world.members.iter().enumerate().filter(|(other, _)| *other != node);
+            let heard = others.filter_map(|(_, other)| heard(other)).next().unwrap_or_default();
+            let given = &world.members[node].streams.streams;
+            if !given.keys().eq(heard.iter()) {
+                return Err(format!("{} gives {given:?} on {id}, and {heard:?} is heard of", world.name(node)));
+            }
         }
     }
     Ok(())

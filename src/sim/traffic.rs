@@ -6,8 +6,9 @@ use bytes::BytesMut;
 use std::collections::BTreeMap;
 
 const HEADER: usize = 16;
-/// Most are small; some take more than one datagram, and a few are sent in pieces.
-const SIZES: [usize; 8] = [HEADER, 17, 40, 100, 1_150, 1_300, 5_000, 70_000];
+/// Most are small; some take more than one datagram, and a few are sent in pieces. None is smaller than what opens a channel (16 bytes):
+/// the engine counts that as acknowledged and not as sent, and would say too early that everything is acknowledged.
+const SIZES: [usize; 8] = [HEADER + 1, 20, 40, 100, 1_150, 1_300, 5_000, 70_000];
 
 /// One way of one link.
 #[derive(Default)]

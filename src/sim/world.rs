@@ -151,7 +151,29 @@ impl World {
         Ok(())
     }
 
+    /// Whose processor it takes.
+    fn worker(&self, happening: &Happening) -> Option<usize> {
+        match happening {
+            Happening::Timer { node }
+            | Happening::LinkTimer { node, .. }
+            | Happening::Gathered { node, .. }
+            | Happening::Talk { node }
+            | Happening::Connect { node } => Some(*node),
+            Happening::Datagram { to, .. } => self.network.host(*to),
+            Happening::ToClient { socket, .. }
+            | Happening::ClosedByServer { socket, .. }
+            | Happening::ClientNotices { socket } => Some(self.signaling.owner(*socket)),
+            Happening::ToServer { .. } | Happening::ServerNotices { .. } | Happening::HubTimer => None,
+        }
+    }
+
     fn happen(&mut self, happening: Happening) -> Outcome {
+        let asleep = self.worker(&happening).map(|node| self.members[node].asleep);
+        if let Some(until) = asleep.filter(|until| self.now < *until) {
+            // In the order in which they were due.
+            self.plan(until, happening);
+            return Ok(());
+        }
         match happening {
             Happening::Timer { node } => self.mesh_timeout(node),
             Happening::LinkTimer { node, key } => self.link_timeout(node, key),
@@ -166,7 +188,7 @@ impl World {
     }
 
     fn mesh_timeout(&mut self, node: usize) -> Outcome {
-        if self.members[node].timer != Some(self.now) || self.members[node].life != Life::Running {
+        if self.members[node].timer.is_none_or(|at| self.now < at) || self.members[node].life != Life::Running {
             return Ok(());
         }
         self.members[node].timer = None;
