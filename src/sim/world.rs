@@ -15,7 +15,7 @@ use crate::protocol::{ConnectionId, RoomId, ServerMessage};
 use bytes::BytesMut;
 use rand::rngs::StdRng;
 use rand::Rng;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::Arc;
@@ -78,6 +78,8 @@ pub(super) struct World {
     pub signaling: Signaling,
     pub ledger: Ledger,
     pub close_timeout: Duration,
+    /// Links of which the server has told a member that the other end left, and that were open.
+    pub said_to_have_left: BTreeSet<ConnectionId>,
     /// Between two messages of one member to its peers; none: they are silent.
     pub talk: Option<Duration>,
     start: Instant,
@@ -97,6 +99,7 @@ impl World {
             signaling: Signaling::new(hub, latency),
             ledger: Ledger::default(),
             close_timeout: Duration::from_secs(1),
+            said_to_have_left: BTreeSet::new(),
             talk: Some(Duration::from_millis(700)),
             start: Instant::now(),
             queue: BTreeMap::new(),
