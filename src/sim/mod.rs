@@ -9,6 +9,7 @@
 mod journal;
 mod member;
 mod network;
+mod pairs;
 mod perform;
 mod signaling;
 mod slot;

@@ -25,6 +25,7 @@ impl World {
         match action {
             Action::Signal(message) => self.signal(node, &message)?,
             Action::CreateOffer { connection } => {
+                self.pairs.offered(&connection, node)?;
                 let made = Link::offer(&self.members[node].links, now, self.members[node].streams.clone());
                 if let Some(sdp) = self.begin(node, &connection, made)? {
                     self.members[node].mesh.handle(now, Input::LinkOffer { connection, sdp });
@@ -38,7 +39,11 @@ impl World {
                         self.failed(node, &connection, error)?;
                     }
                     Some(Err(error)) => self.refused(node, &error),
-                    _ => {}
+                    Some(Ok(())) => {
+                        self.pairs.answered(&connection);
+                        self.check_rivals(node, &connection)?;
+                    }
+                    None => {}
                 }
             }
             Action::AddCandidate { connection, candidate } => {
@@ -142,6 +147,8 @@ impl World {
                 None => None,
             }
         } else {
+            self.pairs.accepted(&connection, node)?;
+            self.check_rivals(node, &connection)?;
             let made = Link::answer(&self.members[node].links, now, offer, self.members[node].streams.clone());
             self.begin(node, &connection, made)?
         };

@@ -3,6 +3,7 @@
 use super::journal::Journal;
 use super::member::{Key, Letter, Life, Member};
 use super::network::{Fate, Network, Weather};
+use super::pairs::Pairs;
 use super::signaling::Signaling;
 use super::source;
 use super::traffic::Ledger;
@@ -77,6 +78,7 @@ pub(super) struct World {
     pub network: Network,
     pub signaling: Signaling,
     pub ledger: Ledger,
+    pub pairs: Pairs,
     pub close_timeout: Duration,
     /// Links of which the server has told a member that the other end left, and that were open.
     pub said_to_have_left: BTreeSet<ConnectionId>,
@@ -98,6 +100,7 @@ impl World {
             network: Network::new(weather),
             signaling: Signaling::new(hub, latency),
             ledger: Ledger::default(),
+            pairs: Pairs::default(),
             close_timeout: Duration::from_secs(1),
             said_to_have_left: BTreeSet::new(),
             talk: Some(Duration::from_millis(700)),
