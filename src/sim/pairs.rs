@@ -25,12 +25,13 @@ impl Pairs {
         }
     }
 
-    pub fn accepted(&mut self, id: &ConnectionId, answerer: usize) -> Outcome {
+    /// Whether it is by a second one: an offer that renegotiates and crosses the news that the other end left is a fresh one to the
+    /// server.
+    pub fn accepted(&mut self, id: &ConnectionId, answerer: usize) -> Result<bool, String> {
         let ends = self.0.get_mut(id).ok_or_else(|| format!("{id} is answered and was never offered"))?;
-        match ends.answerer.replace(answerer) {
-            None => Ok(()),
-            Some(_) => Err(format!("{id} is answered twice")),
-        }
+        let again = ends.answerer.replace(answerer).is_some();
+        ends.answered &= !again;
+        Ok(again)
     }
 
     pub fn answered(&mut self, id: &ConnectionId) {

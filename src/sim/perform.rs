@@ -147,7 +147,9 @@ impl World {
                 None => None,
             }
         } else {
-            self.pairs.accepted(&connection, node)?;
+            if self.pairs.accepted(&connection, node)? {
+                self.journal.count("dead offer");
+            }
             self.check_rivals(node, &connection)?;
             let made = Link::answer(&self.members[node].links, now, offer, self.members[node].streams.clone());
             self.begin(node, &connection, made)?
