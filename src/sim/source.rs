@@ -118,7 +118,8 @@ mod system {
     /// The crate `getrandom` 0.2, which ring uses, calls the kernel by its number.
     ///
     /// # Safety
-    /// As for the C library's. It is variadic there; on these processors its arguments come in the same registers.
+    /// As for the C library's. It is variadic there; on these processors the arguments come in the same places, and those that are not
+    /// given are passed on as whatever is there, as the C library's own does.
     #[no_mangle]
     unsafe extern "C" fn syscall(
         number: c_long,
