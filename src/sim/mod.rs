@@ -1,12 +1,15 @@
 //! Whole swarms under a seed, WebRTC included: meshes with their links and a hub, on a virtual network and clock.
 //!
 //! [`story`] plays a seed in a [`world`]. Real are the meshes, the links with the engine under them, the driver's queues before and
-//! behind a link, and the hub; in the place of sockets and tasks there are [`network`], [`signaling`], [`slot`] and [`perform`]. See
+//! behind a link, and the hub; in the place of sockets and tasks there are [`network`], [`signaling`], [`slot`], [`perform`] and
+//! [`tell`]. See
 //! docs/simulation-webrtc.md.
 //!
 //! `RTCSWARM_WORLD_SEEDS=N` plays N seeds, `RTCSWARM_WORLD_SEED=k` replays one with its trace.
 
+mod application;
 mod journal;
+mod lives;
 mod member;
 mod network;
 mod pairs;
@@ -15,6 +18,7 @@ mod signaling;
 mod slot;
 mod source;
 mod story;
+mod tell;
 mod traffic;
 mod world;
 
@@ -99,6 +103,7 @@ fn every_story_comes_out_right() {
     let next = AtomicU64::new(0);
     let failures = Mutex::new(Vec::new());
     let happened = Mutex::new(Happened::new());
+    let hashes = AtomicU64::new(0);
     std::thread::scope(|scope| {
         let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get());
         for _ in 0..threads {
@@ -108,6 +113,7 @@ fn every_story_comes_out_right() {
                     break;
                 }
                 let played = play(seed, false);
+                hashes.fetch_xor(played.hash, Ordering::Relaxed);
                 let mut all = happened.lock().unwrap();
                 played.happened.into_iter().for_each(|(kind, times)| *all.entry(kind).or_default() += times);
                 if let Err(error) = played.outcome {
@@ -125,7 +131,7 @@ fn every_story_comes_out_right() {
         );
     }
     let happened = happened.into_inner().unwrap();
-    println!("{seeds} stories: {happened:#?}");
+    println!("{seeds} stories, hash {:016x}: {happened:#?}", hashes.into_inner());
     if seeds >= SEEDS {
         for kind in KINDS {
             assert!(happened.contains_key(kind), "in no story there was: {kind}");

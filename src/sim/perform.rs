@@ -1,19 +1,15 @@
-//! What a mesh wants done with links, in the place of the room's task; and what links tell, on its way to the mesh.
+//! What a mesh wants done with links, in the place of the room's task.
 
-use super::member::{Key, Letter, Life, Member};
+use super::member::{Key, Life, Member};
 use super::slot::Slot;
 use super::world::{Happening, World};
 use super::Outcome;
-use crate::driver::deliveries::{Aside, Next, Notice};
 use crate::driver::outbox::{Bounds, Outbox};
 use crate::driver::DriverConfig;
-use crate::link::{ChannelId, Link, MediaReport, Message, Report, SendError};
-use crate::media::{Codec, LocalStreams, LocalTrack, Source, TrackId};
-use crate::mesh::{Action, EndReason, Input, LinkEnd, LinkState, MeshEvent};
+use crate::link::Link;
+use crate::mesh::{Action, EndReason, Input, LinkEnd, MeshEvent};
 use crate::net::candidate::{Kind, LocalCandidate};
-use crate::protocol::{parse_text, ConnectionId, TextKind};
-use rand::Rng;
-use std::sync::Arc;
+use crate::protocol::ConnectionId;
 use std::time::{Duration, Instant};
 
 impl World {
@@ -206,181 +202,6 @@ impl World {
         }
         // Their telling is in the deliveries.
         let _ = self.pump(node, key);
-    }
-
-    /// Takes what a link has for its owner, in the order and under the conditions of the driver's.
-    pub(super) fn deliver(&mut self, node: usize, key: Key) -> Outcome {
-        let now = self.instant();
-        while let Some(slot) = self.members[node].table.slots.get_mut(&key) {
-            let (id, next) = (slot.id.clone(), slot.deliveries.next(false));
-            let Some(next) = next else { break };
-            match next {
-                Next::Messages(messages) => {
-                    for message in messages {
-                        self.receive(node, &id, message)?;
-                    }
-                }
-                Next::Aside(Aside::Media(report)) => self.hear_media(node, key, report)?,
-                Next::Aside(Aside::Description { sdp, is_offer }) => {
-                    self.post(
-                        node,
-                        if is_offer {
-                            Input::LinkOffer { connection: id, sdp }
-                        } else {
-                            Input::LinkAnswer { connection: id, sdp }
-                        },
-                    );
-                }
-                Next::Notice(notice) => self.tell(node, key, id, notice),
-                Next::End { notice, ours } => {
-                    self.tell(node, key, id, notice);
-                    let slot = self.members[node].table.slots.get_mut(&key);
-                    let datagrams = slot.map(|slot| slot.vanish(now, ours)).unwrap_or_default();
-                    self.transmit(node, datagrams)?;
-                    self.members[node].table.remove(key);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn post(&mut self, node: usize, input: Input) {
-        self.members[node].letters.push_back(Letter::Input(input));
-    }
-
-    fn tell(&mut self, node: usize, key: Key, connection: ConnectionId, notice: Notice) {
-        let input = match notice {
-            Notice::Candidate(candidate) => Input::LinkCandidate { connection, candidate },
-            Notice::Report(Report::Open) => return self.members[node].letters.push_back(Letter::Open(key)),
-            Notice::Report(Report::IceConnected(connected)) => {
-                let state = if connected { LinkState::Connected } else { LinkState::Disconnected };
-                self.say(format!("{}: {connection} is {state:?}", self.name(node)));
-                Input::LinkState { connection, state }
-            }
-            Notice::Report(Report::Ended(cause)) => {
-                self.say(format!("{}: {connection} ended: {cause:?}", self.name(node)));
-                Input::LinkEnded { connection, cause }
-            }
-            Notice::Report(_) => return,
-        };
-        self.post(node, input);
-    }
-
-    pub(super) fn opened(&mut self, node: usize, key: Key) -> Option<Input> {
-        let slot = self.members[node].table.slots.get(&key)?;
-        let (connection, native) = (slot.id.clone(), slot.link.is_native());
-        self.say(format!("{}: {connection} is open", self.name(node)));
-        Some(Input::LinkOpen { connection, native })
-    }
-
-    /// `again`: the peer had another link before.
-    fn start_reading(&mut self, node: usize, id: &ConnectionId, again: bool) -> Outcome {
-        let table = &mut self.members[node].table;
-        let Some(&key) = table.by_id.get(id) else { return Ok(()) };
-        let Some(slot) = table.slots.get_mut(&key) else { return Ok(()) };
-        slot.started = true;
-        slot.deliveries.start();
-        if again {
-            slot.link.tell_media_again();
-        }
-        self.pump(node, key)?;
-        self.deliver(node, key)
-    }
-
-    fn receive(&mut self, node: usize, id: &ConnectionId, message: Message) -> Outcome {
-        if message.channel != ChannelId::FAST {
-            return Err(format!("a message on a channel that nobody opened, {id}"));
-        }
-        self.journal.note(self.now, &message.data, || format!("#{node} receives {} bytes on {id}", message.data.len()));
-        if !message.is_text {
-            self.journal.count("message");
-            return self.ledger.receive(id, node, &message.data);
-        }
-        let text = std::str::from_utf8(&message.data).map_err(|error| error.to_string())?;
-        match parse_text(text) {
-            TextKind::Control(control) => {
-                self.journal.count("control message");
-                self.post(node, Input::Control { connection: id.clone(), control });
-                Ok(())
-            }
-            other => Err(format!("a text that nobody sent: {other:?}")),
-        }
-    }
-
-    fn hear_media(&mut self, node: usize, key: Key, report: MediaReport) -> Outcome {
-        match report {
-            MediaReport::Stream { name, tracks } => {
-                self.journal.count("stream");
-                self.say(format!("{} hears of stream {name}: {} tracks", self.name(node), tracks.len()));
-                let slot = self.members[node].table.slots.get_mut(&key);
-                slot.map(|slot| slot.streams.insert(name));
-            }
-            MediaReport::Nonsense(detail) => return Err(format!("{}: nonsense: {detail}", self.name(node))),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// A member gives one more stream, on all links that there are and will be.
-    pub(super) fn add_stream(&mut self, node: usize) -> Outcome {
-        self.journal.count("added stream");
-        let member = &mut self.members[node];
-        let mut streams = LocalStreams::clone(&member.streams);
-        streams.version += 1;
-        let track = LocalTrack { id: TrackId(streams.version), source: Source::Encoded(Codec::Vp8), muted: false };
-        let (stream, name) = (format!("stream{}", streams.version), format!("{}{}", member.user_id, streams.version));
-        streams.streams.insert(stream, vec![name.clone()]);
-        streams.tracks.insert(name, track);
-        member.streams = Arc::new(streams);
-        let streams = member.streams.clone();
-        let keys: Vec<Key> = member.table.slots.keys().copied().collect();
-        self.say(format!("{} gives {:?}", self.name(node), streams.streams));
-        for key in keys {
-            let slot = self.members[node].table.slots.get_mut(&key).filter(|slot| !slot.gone);
-            if let Some(Err(error)) = slot.map(|slot| slot.link.set_streams(streams.clone())) {
-                return Err(format!("{} cannot give it: {error}", self.name(node)));
-            }
-            self.pump(node, key)?;
-        }
-        self.settle(node)
-    }
-
-    /// The application says something to each of its peers.
-    pub(super) fn talk(&mut self, node: usize) -> Outcome {
-        if self.members[node].life != Life::Running {
-            return Ok(());
-        }
-        if let Some(talk) = self.talk {
-            let pause = self.between(talk / 10, talk * 2);
-            self.plan(self.now + pause, Happening::Talk { node });
-            let burst = if self.chance(0.1) { 12 } else { 1 };
-            for _ in 0..burst {
-                self.speak(node)?;
-            }
-        }
-        self.settle(node)
-    }
-
-    pub(super) fn speak(&mut self, node: usize) -> Outcome {
-        let now = self.instant();
-        let links: Vec<ConnectionId> = self.members[node].open_peers().map(|(_, id)| id.clone()).collect();
-        for id in links {
-            // The largest are rare.
-            let die = self.random.random_range(0..40);
-            let data = self.ledger.next(&id, node, if die == 0 { 7 } else { die % 7 });
-            let table = &mut self.members[node].table;
-            let Some(&key) = table.by_id.get(&id) else { continue };
-            let Some(slot) = table.slots.get_mut(&key).filter(|slot| slot.open) else { continue };
-            match slot.send(now, false, data, false) {
-                Ok(()) => self.ledger.sent(&id, node),
-                Err(SendError::WouldBlock) => self.journal.count("send that would block"),
-                // It is ending, and that is on its way to us.
-                Err(SendError::NotOpen) => {}
-                Err(error) => return Err(format!("{} cannot send on {id}: {error}", self.name(node))),
-            }
-            self.pump(node, key)?;
-        }
-        Ok(())
     }
 }
 
