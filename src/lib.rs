@@ -29,6 +29,8 @@ pub mod protocol;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod signaling;
+#[cfg(test)]
+mod sim;
 
 pub mod swarm;
 

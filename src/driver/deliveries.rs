@@ -15,18 +15,18 @@ const MAX_CHANNEL_NOTICES: usize = 4096;
 const MAX_EARLY_MEDIA: usize = 1024;
 
 /// What waits for no message.
-pub(super) enum Aside {
+pub(crate) enum Aside {
     Media(MediaReport),
     Description { sdp: String, is_offer: bool },
 }
 
-pub(super) enum Notice {
+pub(crate) enum Notice {
     Candidate(Option<IceCandidate>),
     Report(Report),
 }
 
 /// What is told next.
-pub(super) enum Next {
+pub(crate) enum Next {
     /// Those that the owner does not take are given back.
     Messages(VecDeque<Message>),
     Aside(Aside),
@@ -39,7 +39,7 @@ pub(super) enum Next {
 }
 
 #[derive(Default)]
-pub(super) struct Deliveries {
+pub(crate) struct Deliveries {
     queue: VecDeque<Notice>,
     asides: VecDeque<Aside>,
     channel_notices: usize,

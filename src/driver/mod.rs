@@ -7,10 +7,10 @@
 //! lock held but the one that keeps datagrams in order.
 
 mod connection;
-mod deliveries;
+pub(crate) mod deliveries;
 mod gather;
 mod lead;
-mod outbox;
+pub(crate) mod outbox;
 mod pacer;
 mod readdress;
 mod spin;

@@ -14,7 +14,7 @@ const SLICE_BYTES: usize = 128 * 1024;
 
 /// The bounds of a channel's queue, as in [`super::DriverConfig`].
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
+pub(crate) struct Bounds {
     pub high_water: usize,
     pub low_water: usize,
     pub high_messages: usize,
@@ -30,20 +30,20 @@ impl Bounds {
     }
 }
 
-pub(super) struct Outgoing {
+pub(crate) struct Outgoing {
     pub is_text: bool,
     pub data: BytesMut,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Admitted {
+pub(crate) enum Admitted {
     /// The link is idle: the message is not taken, but may go to the engine at once.
     AtOnce,
     /// Taken. `first`: nobody has been told that there is something.
     Later { first: bool },
 }
 
-pub(super) struct Outbox {
+pub(crate) struct Outbox {
     bounds: Bounds,
     /// The engine's channel as it was at the last look; `None` while it is not open.
     fast: Option<FastState>,
