@@ -188,6 +188,13 @@ impl Connection {
         let _ = self.with(Instant::now(), Link::restart_ice);
     }
 
+    /// What it has offered and is not answered may not have arrived.
+    pub fn repeat_offer(self: &Arc<Self>) {
+        let now = Instant::now();
+        // One that is closed has nothing to say.
+        let _ = self.with(now, |link| link.repeat_offer(now));
+    }
+
     /// Our addresses are these now; `bases` can be sent from.
     pub(super) fn addresses_changed(
         self: &Arc<Self>,

@@ -14,6 +14,8 @@ pub(super) struct Room {
     members: BTreeMap<String, Member>,
     /// Taken connections: offerer and answerer, or where this server did not see it made, the two ends.
     links: HashMap<ConnectionId, (String, String)>,
+    /// Links that were let go of, oldest first: an offer on one of them renegotiates what is no more, and is no spare.
+    ended: VecDeque<ConnectionId>,
     /// Whose spare an id is.
     spare_owners: HashMap<ConnectionId, String>,
     /// Connections that one end is known to have: it named them in its `init`, or the other end was given up. When the
@@ -43,6 +45,9 @@ struct Member {
 
 /// Claims of one member. A JS member never says that a connection is no more.
 const MAX_CLAIMS: usize = 1024;
+
+/// Ended links that are remembered.
+const MAX_ENDED: usize = 256;
 
 /// An offer nobody has taken yet, with the candidates that came after it.
 struct Chunk {
@@ -111,33 +116,34 @@ impl Room {
         member.lost_until = None;
         let alive: BTreeSet<&ConnectionId> = alive.iter().collect();
         let gone: Vec<ConnectionId> = member.links.iter().filter(|id| !alive.contains(id)).cloned().collect();
-        for id in alive {
-            self.claim(user_id, id);
-        }
-        gone.into_iter().filter_map(|id| self.unlink(id, user_id, true)).collect()
+        let mut messages: Messages = alive.into_iter().filter_map(|id| self.claim(user_id, id)).collect();
+        messages.extend(gone.into_iter().filter_map(|id| self.unlink(id, user_id, true)));
+        messages
     }
 
-    /// A connection that this server did not see made lives, says one end.
-    fn claim(&mut self, user_id: &str, id: &ConnectionId) {
+    /// A connection that this server did not see made lives, says one end. If the other has said so before, it is told.
+    fn claim(&mut self, user_id: &str, id: &ConnectionId) -> Option<(SessionId, ServerMessage)> {
         if self.links.contains_key(id) || self.spare_owners.contains_key(id) || !is_proper(id) {
-            return;
+            return None;
         }
         match self.claims.get(id).cloned() {
-            Some(other) if other == user_id => {}
+            Some(other) if other == user_id => None,
             Some(other) => {
                 self.claims.remove(id);
                 if let Some(member) = self.members.get_mut(&other) {
                     member.claims.retain(|claim| claim != id);
                 }
                 self.link(id.clone(), &other, user_id);
+                Some((self.session_of(&other)?, ServerMessage::Linked { id: id.clone() }))
             }
             None => {
-                let Some(member) = self.members.get_mut(user_id) else { return };
+                let member = self.members.get_mut(user_id)?;
                 member.claims.push_back(id.clone());
                 self.claims.insert(id.clone(), user_id.to_owned());
                 if member.claims.len() > MAX_CLAIMS {
                     member.claims.pop_front().map(|oldest| self.claims.remove(&oldest));
                 }
+                None
             }
         }
     }
@@ -234,6 +240,7 @@ impl Room {
                 member.links.insert(id.clone());
             }
         }
+        self.ended.retain(|ended| *ended != id);
         self.links.insert(id, (offerer.to_owned(), answerer.to_owned()));
     }
 
@@ -245,6 +252,10 @@ impl Room {
                 member.links.remove(&id);
             }
         }
+        if self.ended.len() == MAX_ENDED {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(id.clone());
         let other = if offerer == user_id { answerer } else { offerer };
         Some((self.session_of(&other)?, ServerMessage::LeaveSwarm { id, stays }))
     }
@@ -375,7 +386,7 @@ impl Room {
             chunk.signals.push(signal);
             return Ok(Vec::new());
         }
-        if !matches!(signal, SessionSignal::Offer { .. }) {
+        if !matches!(signal, SessionSignal::Offer { .. }) || self.ended.contains(&id) {
             // Of a connection that ended while this was under way.
             return Ok(Vec::new());
         }

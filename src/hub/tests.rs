@@ -101,6 +101,7 @@ fn short(message: &ServerMessage) -> String {
         ServerMessage::Offer { id, .. } => format!("offer {id}"),
         ServerMessage::Answer { id, .. } => format!("answer {id}"),
         ServerMessage::Candidate { id, .. } => format!("candidate {id}"),
+        ServerMessage::Linked { id } => format!("linked {id}"),
         ServerMessage::LeaveSwarm { id, stays: false } => format!("leave {id}"),
         ServerMessage::LeaveSwarm { id, stays: true } => format!("let go {id}"),
         ServerMessage::Error { code, .. } => format!("error {code}"),
@@ -418,7 +419,7 @@ fn after_the_grace_period_the_others_are_told() {
     // A link that outlived even that is one again when its other end says so.
     let bob = bench.connect("bob");
     bench.init(bob, "bob", &["c"]);
-    assert_eq!(bench.heard(alice), Vec::<String>::new());
+    assert_eq!(bench.heard(alice), ["linked c"]);
     assert_eq!(bench.hub.stats().links, 1);
     bench.hub.disconnect(bench.now, bob);
     bench.hub.disconnect(bench.now, alice);
@@ -462,7 +463,7 @@ fn a_connection_that_both_ends_name_to_a_new_server_is_a_link() {
     bench.heard(alice);
     let bob = bench.connect("bob");
     bench.init(bob, "bob", &["c"]);
-    assert_eq!(bench.heard(alice), Vec::<String>::new());
+    assert_eq!(bench.heard(alice), ["linked c"]);
     bench.offer(bob, "c");
     assert_eq!(bench.heard(alice), ["offer c"]);
     for session in [alice, bob, eve] {
@@ -679,4 +680,15 @@ fn credit_does_not_add_up_for_ever() {
         bench.close_reason(alice).is_some()
     });
     assert_eq!(taken, Some(400 - 1 + 2 * 16));
+}
+
+#[test]
+fn an_offer_on_a_link_that_was_let_go_of_is_no_spare() {
+    let (mut bench, alice, bob) = linked(|_| {});
+    bench.drop_connection(bob, "c");
+    bench.heard(alice);
+    // Alice renegotiated before she heard of it.
+    bench.offer(alice, "c");
+    assert_eq!(bench.heard(bob), Vec::<String>::new());
+    assert_eq!((bench.hub.stats().spares, bench.hub.stats().waiting), (0, 1));
 }

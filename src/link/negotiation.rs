@@ -143,6 +143,13 @@ impl Link {
         self.make_answer(now, offer).map(Some)
     }
 
+    /// The offer that is under way, if any, is said again now.
+    pub fn repeat_offer(&mut self, now: Instant) {
+        if let Some(offering) = &mut self.negotiation.offering {
+            (offering.repeat, offering.pause) = (now, FIRST_REPEAT);
+        }
+    }
+
     /// What was to be in our offer is in the next.
     fn take_back(&mut self, now: Instant) -> EngineResult<()> {
         let restart = self.negotiation.offering.take().is_some_and(|offering| offering.restart);

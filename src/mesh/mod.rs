@@ -128,6 +128,10 @@ pub enum Action {
     RestartIce {
         connection: ConnectionId,
     },
+    /// Signaling is back: an offer of the link's that is not answered is said again, by [`Input::LinkOffer`].
+    RepeatOffer {
+        connection: ConnectionId,
+    },
     /// On the `fast` channel.
     SendControl {
         connection: ConnectionId,

@@ -31,12 +31,14 @@ impl Mesh {
         }
         self.joined = true;
         let open = self.connections.iter().filter(|(_, connection)| connection.stage == Stage::Open);
-        let connections = open.map(|(id, _)| id.clone()).collect();
+        let connections: Vec<ConnectionId> = open.map(|(id, _)| id.clone()).collect();
+        let open = connections.clone();
         self.signal(ClientMessage::Init {
             user_id: self.config.user_id.clone(),
             room_id: self.config.room.clone(),
             connections,
         });
+        self.actions.extend(open.into_iter().map(|connection| Action::RepeatOffer { connection }));
         self.buffer = self.config.peer_buffer;
         self.fill_spares(now);
     }
@@ -89,6 +91,11 @@ impl Mesh {
             ServerMessage::Offer { id, sdp } => self.renegotiate(id, sdp),
             ServerMessage::Answer { id, sdp } => self.answered(now, id, sdp),
             ServerMessage::Candidate { id, candidate } => self.candidate(id, candidate),
+            ServerMessage::Linked { id } => {
+                if let Some(connection) = self.connections.get_mut(&id) {
+                    (connection.unlinked, connection.left) = (false, false);
+                }
+            }
             ServerMessage::LeaveSwarm { id, stays } => self.other_end_left(now, &id, stays),
             ServerMessage::Error { code, message } => {
                 if code == "too-many-spares" {

@@ -52,6 +52,8 @@ pub enum ServerMessage {
     /// Relayed from the other end of a connection.
     Candidate { id: ConnectionId, candidate: Option<IceCandidate> },
     /// The other end of that connection left; or that spare offer is not kept any longer.
+    /// An addition of ours: the other end of a connection that was let go of is back, and has it still.
+    Linked { id: ConnectionId },
     /// `stays` is an addition of ours: only the connection is let go of, and its other end is still in the room. The JS original makes
     /// no difference.
     LeaveSwarm {
@@ -119,8 +121,17 @@ impl ClientMessage {
 impl ServerMessage {
     /// `Ok(None)` for a message of a type this version does not know.
     pub fn parse(json: &str) -> Result<Option<Self>, MalformedMessage> {
-        const KNOWN: &[&str] =
-            &["accept", "offerAccepted", "offerRequest", "offer", "answer", "candidate", "leaveSwarm", "error"];
+        const KNOWN: &[&str] = &[
+            "accept",
+            "offerAccepted",
+            "offerRequest",
+            "offer",
+            "answer",
+            "candidate",
+            "linked",
+            "leaveSwarm",
+            "error",
+        ];
         parse_known(json, KNOWN)
     }
 

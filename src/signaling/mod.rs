@@ -9,8 +9,9 @@ mod websocket;
 
 use crate::hub::CloseReason;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, watch, Notify};
 
 /// How the server is reached.
 #[derive(Debug, Clone)]
@@ -86,6 +87,8 @@ const QUEUE: usize = 1024;
 pub struct Signaling {
     outgoing: mpsc::Sender<String>,
     token: watch::Sender<String>,
+    /// The addresses of this machine are others.
+    moved: Arc<Notify>,
     events: mpsc::Receiver<SignalingEvent>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -96,13 +99,19 @@ impl Signaling {
         let (outgoing, to_send) = mpsc::channel(QUEUE);
         let (tell, events) = mpsc::channel(QUEUE);
         let (token, newest_token) = watch::channel(config.token.clone());
-        let task = runtime.spawn(websocket::keep_up(config, newest_token, to_send, tell));
-        Self { outgoing, token, events, task }
+        let moved = Arc::new(Notify::new());
+        let task = runtime.spawn(websocket::keep_up(config, newest_token, moved.clone(), to_send, tell));
+        Self { outgoing, token, moved, events, task }
     }
 
     /// From the next session on; a client that was refused tries again at once. The token was checked.
     pub fn set_token(&self, token: String) {
         self.token.send_replace(token);
+    }
+
+    /// This machine has other addresses than before: a session from one that is gone is over, and the next attempt is made at once.
+    pub fn addresses_changed(&self) {
+        self.moved.notify_one();
     }
 
     /// Queues a message for the present session. `false`: more wait than should, the session is as good as dead.

@@ -7,10 +7,11 @@ use futures_util::{SinkExt, StreamExt};
 use rand::Rng;
 use rustls_pki_types::ServerName;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, watch, Notify};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::header::AUTHORIZATION;
@@ -74,6 +75,7 @@ fn parse_url(url: &str) -> Result<Target, String> {
 pub(super) async fn keep_up(
     config: SignalingConfig,
     mut newest_token: watch::Receiver<String>,
+    moved: Arc<Notify>,
     mut to_send: mpsc::Receiver<String>,
     tell: mpsc::Sender<SignalingEvent>,
 ) {
@@ -87,14 +89,14 @@ pub(super) async fn keep_up(
             () = drained(&mut to_send) => return,
         };
         let end = match connected {
-            Ok(socket) => {
+            Ok((socket, local)) => {
                 began = Some(Instant::now());
                 // What waited for the session before this one is of no use in a new one.
                 while to_send.try_recv().is_ok() {}
                 if tell.send(SignalingEvent::Up).await.is_err() {
                     return;
                 }
-                serve(&config, socket, &mut to_send, &tell).await
+                serve(&config, socket, || moved_from(&moved, local), &mut to_send, &tell).await
             }
             Err(end) => end,
         };
@@ -126,6 +128,8 @@ pub(super) async fn keep_up(
         backoff = (backoff * 2).min(config.backoff_max);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
+            // Where it could not be reached from it may be now.
+            () = moved.notified() => backoff = config.backoff_min,
             () = drained(&mut to_send) => return,
         }
     }
@@ -136,14 +140,25 @@ async fn drained(to_send: &mut mpsc::Receiver<String>) {
     while to_send.recv().await.is_some() {}
 }
 
-async fn connect(config: &SignalingConfig, token: &str) -> Result<Socket, End> {
+/// When the address that a session was made from is no more: TCP would go on trying from there.
+async fn moved_from(moved: &Notify, local: Option<IpAddr>) {
+    loop {
+        moved.notified().await;
+        if local.is_some_and(|local| std::net::UdpSocket::bind((local, 0)).is_err()) {
+            return;
+        }
+    }
+}
+
+/// A session, and which address of ours it is from.
+async fn connect(config: &SignalingConfig, token: &str) -> Result<(Socket, Option<IpAddr>), End> {
     match tokio::time::timeout(config.connect_timeout, try_connect(config, token)).await {
         Ok(result) => result,
         Err(_) => Err(End::Lost("no connection in time".into())),
     }
 }
 
-async fn try_connect(config: &SignalingConfig, token: &str) -> Result<Socket, End> {
+async fn try_connect(config: &SignalingConfig, token: &str) -> Result<(Socket, Option<IpAddr>), End> {
     let lost = |what: &str, error: &dyn std::fmt::Display| End::Lost(format!("{what}: {error}"));
     let target = parse_url(&config.url).map_err(End::Refused)?;
     // The host and the port, and not the whole URL, which may have a secret in it.
@@ -151,6 +166,7 @@ async fn try_connect(config: &SignalingConfig, token: &str) -> Result<Socket, En
     let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
     let addresses = found.map_err(|e| lost(&what, &e))?.collect();
     let tcp = race(addresses, TcpStream::connect).await.map_err(|e| lost(&what, &e))?;
+    let local = tcp.local_addr().ok().map(|address| address.ip());
     // Signals are small and urgent.
     let _ = tcp.set_nodelay(true);
     let transport: Box<dyn Transport> = if target.tls {
@@ -167,7 +183,7 @@ async fn try_connect(config: &SignalingConfig, token: &str) -> Result<Socket, En
         .max_frame_size(Some(MAX_MESSAGE))
         .read_buffer_size(READ_BUFFER);
     match tokio_tungstenite::client_async_with_config(request, transport, Some(limits)).await {
-        Ok((socket, _)) => Ok(socket),
+        Ok((socket, _)) => Ok((socket, local)),
         Err(Error::Http(response)) => {
             let status = response.status();
             let words = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
@@ -230,14 +246,17 @@ fn request(url: &str, token: &str) -> Result<Request, String> {
     Ok(request)
 }
 
-async fn serve(
+async fn serve<F: Future<Output = ()>>(
     config: &SignalingConfig,
     mut socket: Socket,
+    moved: impl FnOnce() -> F,
     to_send: &mut mpsc::Receiver<String>,
     tell: &mpsc::Sender<SignalingEvent>,
 ) -> End {
     let mut heard = Instant::now();
     let mut pinged: Option<Instant> = None;
+    let moved = moved();
+    tokio::pin!(moved);
     loop {
         let due = match pinged {
             Some(pinged) => pinged + config.pong_timeout,
@@ -271,6 +290,7 @@ async fn serve(
                     Err(_) => return End::Lost("the server takes nothing".into()),
                 }
             }
+            () = &mut moved => return End::Lost("the address that it was reached from is gone".into()),
             () = tokio::time::sleep_until(due.into()) => {
                 if pinged.is_some() {
                     return End::Lost("the server does not answer".into());

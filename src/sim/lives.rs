@@ -22,6 +22,7 @@ impl World {
             answer_timeout: Duration::from_secs(8),
             connect_timeout: Duration::from_secs(8),
             close_timeout: self.close_timeout,
+            reconnect_timeout: Duration::from_secs(20),
         };
         let links = DriverConfig {
             ice_keepalive: Duration::from_secs(2),

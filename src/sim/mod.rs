@@ -85,6 +85,7 @@ const KINDS: &[&str] = &[
     "message",
     "peer failed",
     "peer state",
+    "peer switched",
     "server restart",
     "sleep",
     "stream",

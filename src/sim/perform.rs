@@ -47,6 +47,12 @@ impl World {
                     self.on_link(node, &connection, |link, _| link.add_remote_candidate(&candidate))?;
                 }
             }
+            Action::RestartIce { connection } => {
+                self.on_link(node, &connection, |link, _| link.restart_ice())?;
+            }
+            Action::RepeatOffer { connection } => {
+                self.on_link(node, &connection, |link, now| link.repeat_offer(now))?;
+            }
             Action::SendControl { connection, control } => {
                 let text = control.to_text();
                 if let Some(&key) = self.members[node].table.by_id.get(&connection) {

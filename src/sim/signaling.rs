@@ -76,7 +76,7 @@ impl World {
                 let text = message.to_json();
                 self.say(format!("server -> {}: {text}", self.name(node)));
                 let parsed = ServerMessage::parse(&text).map_err(|e| e.to_string())?.ok_or("an unknown message")?;
-                if let ServerMessage::LeaveSwarm { id } = &parsed {
+                if let ServerMessage::LeaveSwarm { id, .. } = &parsed {
                     if self.members[node].table.of(id).is_some_and(|slot| slot.open) {
                         self.journal.count("said to have left");
                         self.said_to_have_left.insert(id.clone());

@@ -228,10 +228,6 @@ fn everything_has_arrived(world: &World) -> Outcome {
     for node in world.running() {
         for (_, id) in world.members[node].mesh.open_links() {
             world.ledger.is_complete(id, node)?;
-            // Known: who was told once that the other end left offers nothing on that link any more, even when it is back.
-            if world.said_to_have_left.contains(id) {
-                continue;
-            }
             let heard = |other: &Member| other.table.of(id).map(|slot| slot.streams.clone());
             let others = world.members.iter().enumerate().filter(|(other, _)| *other != node);
             let heard = others.filter_map(|(_, other)| heard(other)).next().unwrap_or_default();

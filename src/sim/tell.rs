@@ -5,7 +5,7 @@ use super::world::World;
 use super::Outcome;
 use crate::driver::deliveries::{Aside, Next, Notice};
 use crate::link::{ChannelId, MediaReport, Message, Report};
-use crate::mesh::{Input, LinkState};
+use crate::mesh::Input;
 use crate::protocol::{parse_text, ConnectionId, TextKind};
 
 impl World {
@@ -53,11 +53,11 @@ impl World {
         let input = match notice {
             Notice::Candidate(candidate) => Input::LinkCandidate { connection, candidate },
             Notice::Report(Report::Open) => return self.members[node].letters.push_back(Letter::Open(key)),
-            Notice::Report(Report::IceConnected(connected)) => {
-                let state = if connected { LinkState::Connected } else { LinkState::Disconnected };
+            Notice::Report(Report::State(state)) => {
                 self.say(format!("{}: {connection} is {state:?}", self.name(node)));
                 Input::LinkState { connection, state }
             }
+            Notice::Report(Report::PathLost) => Input::PathLost { connection },
             Notice::Report(Report::Ended(cause)) => {
                 self.say(format!("{}: {connection} ended: {cause:?}", self.name(node)));
                 Input::LinkEnded { connection, cause }

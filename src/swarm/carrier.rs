@@ -54,6 +54,13 @@ impl Carrier {
         }
     }
 
+    /// This machine has other addresses than before.
+    pub fn addresses_changed(&self) {
+        if let Self::Running { client, .. } = self {
+            client.addresses_changed();
+        }
+    }
+
     /// For the sessions to come.
     pub fn set_token(&mut self, token: String) {
         match self {

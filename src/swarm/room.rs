@@ -100,6 +100,9 @@ impl Room {
                     self.connections.remove(connection);
                     self.peers.forget(connection);
                 }
+                if input == Input::AddressesChanged {
+                    self.carrier.addresses_changed();
+                }
                 self.input(input);
             }
         }
@@ -158,6 +161,11 @@ impl Room {
             Action::RestartIce { connection } => {
                 if let Some(link) = self.connections.get(&connection) {
                     link.restart_ice();
+                }
+            }
+            Action::RepeatOffer { connection } => {
+                if let Some(link) = self.connections.get(&connection) {
+                    link.repeat_offer();
                 }
             }
             Action::SendControl { connection, control } => {

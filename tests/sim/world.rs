@@ -498,7 +498,7 @@ impl World {
             Action::AddCandidate { connection, .. } => {
                 self.must_have(node, &connection)?;
             }
-            Action::RestartIce { connection } => {
+            Action::RestartIce { connection } | Action::RepeatOffer { connection } => {
                 self.must_have(node, &connection)?;
             }
             Action::SendControl { connection, control } => {
@@ -686,6 +686,7 @@ fn server_kind(message: &ServerMessage) -> &'static str {
     match message {
         ServerMessage::OfferRequest => "offerRequest",
         ServerMessage::LeaveSwarm { .. } => "leaveSwarm",
+        ServerMessage::Linked { .. } => "linked",
         ServerMessage::Error { .. } => "error",
         _ => "other to client",
     }
