@@ -184,6 +184,10 @@ impl Connection {
 
     /// Looks for a path anew; [`super::Handler::description`] follows.
     pub fn restart_ice(self: &Arc<Self>) {
+        self.deliveries().begin_candidates_anew();
+        if let Some(shared) = self.shared.upgrade() {
+            shared.ask_again();
+        }
         // One that is closed needs none.
         let _ = self.with(Instant::now(), Link::restart_ice);
     }
@@ -207,7 +211,8 @@ impl Connection {
         let current: Vec<String> = candidates.iter().map(|(_, candidate)| candidate.to_string()).collect();
         let mut output = Output::default();
         // One that is closed has no path to lose.
-        let _ = self.with(Instant::now(), |link| link.keep_local_candidates(&current, bases, &mut output));
+        let now = Instant::now();
+        let _ = self.with(now, |link| link.keep_local_candidates(now, &current, bases, &mut output));
         self.queue(output.reports);
         self.deliver();
     }

@@ -163,6 +163,15 @@ impl Gathering {
         self.deadline = now + PATIENCE;
     }
 
+    /// Asks the servers that have told our address, unless they are being asked.
+    pub fn ask_again(&mut self, now: Instant) {
+        for server in &self.mapped {
+            if !self.requests.iter().any(|request| request.server == *server) {
+                self.requests.extend(BindingRequest::new(*server, now));
+            }
+        }
+    }
+
     /// Allocations whose credentials are others now go on with those (RFC 8656, 7.1); those of servers that are used no more are given
     /// back.
     pub fn renew(&mut self, now: Instant, servers: &[Server]) -> Vec<crate::link::Datagram> {

@@ -89,6 +89,12 @@ impl Shared {
         self.handler().addresses_changed();
     }
 
+    /// A NAT before us may have given us another address, which nothing here shows: the STUN servers are asked once more.
+    pub fn ask_again(&self) {
+        lock(&self.gathering).ask_again(Instant::now());
+        self.wake.notify_one();
+    }
+
     /// Other servers, or other credentials for the same, from now on.
     pub fn set_servers(self: &Arc<Self>, servers: Vec<Server>, errors: Vec<String>) {
         let now = Instant::now();

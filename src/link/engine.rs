@@ -17,7 +17,7 @@ use webrtc::shared::error::Error;
 /// The engine's ICE tick while it is connecting.
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// Checks of one pair before it is given up.
-const MAX_CHECKS: u16 = 28;
+const MAX_CHECKS: u16 = 400;
 
 /// Packets kept for who asks for them again: a second and more of video.
 const KEPT_PACKETS: u16 = 512;

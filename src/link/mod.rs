@@ -184,6 +184,10 @@ pub(crate) struct Link {
     open: bool,
     /// Of ICE, once there is any.
     state: Option<LinkState>,
+    /// When an open link that has no path is given up, whatever ICE still tries: SCTP waits ever longer before it sends again, and in
+    /// the end does no more (`rtc-sctp`, after 63 s), so that one found later would be of no use.
+    lost_until: Option<Instant>,
+    ice_failed_timeout: Duration,
     /// ICE had a pair to send on, once.
     path_found: bool,
     ended: bool,
@@ -247,6 +251,8 @@ impl Link {
             candidates: 0,
             open: false,
             state: None,
+            lost_until: None,
+            ice_failed_timeout: config.ice_failed_timeout,
             path_found: false,
             ended: false,
             nominate: false,
@@ -276,6 +282,15 @@ impl Link {
 
     fn is_connected(&self) -> bool {
         self.state == Some(LinkState::Connected)
+    }
+
+    fn enter(&mut self, now: Instant, state: LinkState) {
+        self.state = Some(state);
+        self.lost_until = match state {
+            LinkState::Connected => None,
+            _ if self.open => Some(self.lost_until.unwrap_or(now + self.ice_failed_timeout)),
+            _ => None,
+        };
     }
 
     /// The fragment by which binding requests for this link are known.
@@ -460,6 +475,9 @@ impl Link {
                 }
             }
         }
+        if self.lost_until.is_some_and(|until| now >= until) {
+            self.end_after_reading(now, LinkEnd::IceFailed, output);
+        }
         let engine = &mut self.engine;
         self.channels.settle(engine, |channel| output.reports.push(Report::Writable(channel)));
         if self.ended {
@@ -468,6 +486,7 @@ impl Link {
         let quiet = self.open && self.is_connected() && now.saturating_duration_since(self.active) > QUIET_AFTER;
         let deadline = deadline.map(|deadline| deadline.max(now + if quiet { QUIET_TICK } else { SHORTEST_TICK }));
         let ours = self.negotiation.deadline().filter(|_| self.open).into_iter().chain(self.media_deadline());
+        let ours = ours.chain(self.lost_until);
         ours.map(|deadline| deadline.max(now + SHORTEST_TICK)).chain(deadline).min()
     }
 
@@ -571,7 +590,7 @@ impl Link {
                     self.nominations = Vec::new();
                 }
                 if self.state != Some(state) {
-                    self.state = Some(state);
+                    self.enter(now, state);
                     if self.open {
                         output.reports.push(Report::State(state));
                     }

@@ -4,6 +4,7 @@
 use super::{engine, sdp, stats, EngineResult, Link, Output, Report};
 use crate::mesh::LinkState;
 use std::net::SocketAddr;
+use std::time::Instant;
 use webrtc::peer_connection::sdp::RTCSessionDescription;
 use webrtc::peer_connection::transport::RTCIceCandidateInit;
 
@@ -15,10 +16,16 @@ impl Link {
 
     /// Our addresses are others: what is not among `current`, as it was given to [`Link::add_local_candidate`], is no more. `bases`
     /// are the addresses that can be sent from. Where the one in use is gone, the path is lost.
-    pub fn keep_local_candidates(&mut self, current: &[String], bases: &[SocketAddr], output: &mut Output) {
+    pub fn keep_local_candidates(
+        &mut self,
+        now: Instant,
+        current: &[String],
+        bases: &[SocketAddr],
+        output: &mut Output,
+    ) {
         self.local_candidates.retain(|candidate| current.contains(candidate));
         if self.open && !self.ended && self.path.is_from_none_of(bases) {
-            self.state = Some(LinkState::Disconnected);
+            self.enter(now, LinkState::Disconnected);
             output.reports.push(Report::PathLost);
         }
     }

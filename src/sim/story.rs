@@ -173,7 +173,15 @@ fn becomes_right(world: &mut World) -> Outcome {
         }
         world.run_until(world.now + SECOND / 10)?;
     }
-    everyone_is_connected(world)
+    // A link whose path had gone by then may only just be found out, and is mended.
+    let last = world.now + PATIENCE;
+    while let Err(error) = everyone_is_connected(world) {
+        if world.now >= last {
+            return Err(error);
+        }
+        world.run_until(world.now + SECOND / 2)?;
+    }
+    Ok(())
 }
 
 /// Every pair of running members has exactly one open link, the same at both ends, and nothing else is on the way.

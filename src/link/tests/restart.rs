@@ -19,7 +19,7 @@ impl Pair {
         let later = candidate(self.a.address);
         self.a.link.add_local_candidate(&later).unwrap();
         let mut output = Output::default();
-        self.a.link.keep_local_candidates(&[later], &[self.a.address], &mut output);
+        self.a.link.keep_local_candidates(self.now, &[later], &[self.a.address], &mut output);
         assert!(matches!(output.reports[..], [Report::PathLost]));
     }
 
@@ -58,4 +58,21 @@ fn whoever_restarts_finds_another_path_under_the_same_connection() {
         assert_eq!(pair.a.link.new_local_ufrag(), pair.a.link.local_ufrag());
         assert_eq!(states(&pair.b), [LinkState::Checking, LinkState::Connected]);
     }
+}
+
+#[test]
+fn a_link_that_finds_no_path_is_given_up_though_it_goes_on_looking() {
+    let mut pair = Pair::open();
+    pair.still_talks();
+    let moved = pair.now;
+    pair.move_a();
+    pair.a.link.restart_ice();
+    let ended = |end: &End| end.reports.iter().any(|report| matches!(report, Report::Ended(LinkEnd::IceFailed)));
+    // Nobody answers the offer.
+    while !ended(&pair.a) {
+        pair.now += Duration::from_millis(100);
+        pair.a.pump(pair.now);
+        assert!(pair.now < moved + config().ice_failed_timeout + Duration::from_secs(1), "it looks for ever");
+    }
+    assert!(pair.now >= moved + config().ice_failed_timeout);
 }
