@@ -264,6 +264,8 @@ struct Peer {
     active: Option<ConnectionId>,
     /// An offer that was accepted for us while there is another connection: answered if that ends.
     held: Option<Held>,
+    /// A connection that failed beside an older one that may be well: reported if that fails too.
+    unreported: Option<ConnectionId>,
 }
 
 struct Held {

@@ -20,7 +20,7 @@ impl Mesh {
     pub(super) fn peer_for(&mut self, user_id: &str) {
         if !self.peers.contains_key(user_id) {
             let id = self.next_peer_id();
-            self.peers.insert(user_id.to_owned(), Peer { id, active: None, held: None });
+            self.peers.insert(user_id.to_owned(), Peer { id, active: None, held: None, unreported: None });
         }
     }
 
@@ -61,7 +61,8 @@ impl Mesh {
         }
         let peer = self.next_peer_id();
         let connection = id.clone();
-        self.peers.insert(user_id.clone(), Peer { id: peer, active: Some(connection.clone()), held: None });
+        let active = Some(connection.clone());
+        self.peers.insert(user_id.clone(), Peer { id: peer, active, held: None, unreported: None });
         self.event(MeshEvent::PeerOpen { peer, user_id, connection, native });
     }
 
@@ -161,10 +162,15 @@ impl Mesh {
     fn forget_connection(&mut self, now: Instant, id: &ConnectionId, reason: EndReason, detail: &str, failed: bool) {
         let Some(connection) = self.connections.remove(id) else { return };
         if let Some(user_id) = connection.user_id {
+            let before = self.peers.get_mut(&user_id).and_then(|peer| peer.unreported.take());
             if let Some(held) = self.without(&user_id, id, reason, detail) {
                 self.answer_offer(now, held.connection, user_id, held.signals);
-            } else if failed && self.connections_of(&user_id).is_empty() {
-                self.repair(now, &user_id, id, connection.opened);
+            } else if failed && !self.connections_of(&user_id).iter().any(|other| !self.connections[other].left) {
+                // The server knows the two by the latest.
+                let ids = std::iter::once(id.clone()).chain(before).collect();
+                self.repair(now, &user_id, ids, connection.opened);
+            } else if let Some(peer) = self.peers.get_mut(&user_id) {
+                peer.unreported = if failed { Some(id.clone()) } else { before };
             }
         }
         self.fill_spares(now);
@@ -204,7 +210,7 @@ impl Mesh {
         }
         // What is on its way to be open is a new peer.
         let id = self.next_peer_id();
-        self.peers.insert(user_id.to_owned(), Peer { id, active: None, held });
+        self.peers.insert(user_id.to_owned(), Peer { id, active: None, held, unreported: None });
         None
     }
 }
