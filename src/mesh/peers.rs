@@ -165,7 +165,7 @@ impl Mesh {
             let before = self.peers.get_mut(&user_id).and_then(|peer| peer.unreported.take());
             if let Some(held) = self.without(&user_id, id, reason, detail) {
                 self.answer_offer(now, held.connection, user_id, held.signals);
-            } else if failed && !self.connections_of(&user_id).iter().any(|other| !self.connections[other].left) {
+            } else if failed && !self.has_another(&user_id, connection.instance.as_ref()) {
                 // The server knows the two by the latest.
                 let ids = std::iter::once(id.clone()).chain(before).collect();
                 self.repair(now, &user_id, ids, connection.opened);
@@ -174,6 +174,14 @@ impl Mesh {
             }
         }
         self.fill_spares(now);
+    }
+
+    /// Whether there is a connection that the server may know, to the running swarm of one that failed. Another process of
+    /// the user may go on outside of the room.
+    fn has_another(&self, user_id: &str, instance: Option<&String>) -> bool {
+        self.connections_of(user_id).iter().map(|other| &self.connections[other]).any(|other| {
+            !other.left && (instance.is_none() || other.instance.is_none() || other.instance.as_ref() == instance)
+        })
     }
 
     /// What a peer is without one of its connections. Gives what is held for when its last one ends.
