@@ -399,6 +399,8 @@ impl Room {
         }
         let Some(member) = self.members.get_mut(user_id) else { return Ok(Vec::new()) };
         if member.spares.len() >= config.spares_per_member {
+            // It may have been the one too many: the next one taken is replaced again.
+            member.surplus = member.surplus.saturating_sub(1);
             let code = "too-many-spares".to_owned();
             let message = "this server keeps no more spare offers of one member".to_owned();
             let told =

@@ -346,6 +346,19 @@ fn spares_and_their_candidates_are_limited() {
 }
 
 #[test]
+fn an_offer_too_many_for_a_waiter_who_is_gone_makes_up_for_none() {
+    let mut bench = Bench::new(|config| config.spares_per_member = 1);
+    let alice = bench.join("alice");
+    let bob = bench.join("bob");
+    bench.hub.disconnect(bench.now, bob);
+    bench.offer(alice, "a");
+    bench.offer(alice, "asked for bob");
+    assert_eq!(bench.heard(alice), ["request", "let go asked for bob", "error too-many-spares"]);
+    bench.join("bob");
+    assert_eq!(bench.heard(alice), ["accepted a by bob", "request"], "or alice has no spare any more");
+}
+
+#[test]
 fn old_spares_are_replaced_whether_or_not_anybody_joins() {
     let mut bench = Bench::new(|_| {});
     let alice = bench.join("alice");

@@ -293,6 +293,8 @@ struct Peer {
     lost: Option<Lost>,
     /// An offer that was accepted for us while there is another connection: answered if that ends.
     held: Option<Held>,
+    /// A connection that failed beside an older one that may be well: reported if that fails too.
+    unreported: Option<ConnectionId>,
 }
 
 /// What is known of a lost link to the other end.

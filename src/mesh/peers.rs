@@ -31,7 +31,7 @@ impl Mesh {
     pub(super) fn peer_for(&mut self, user_id: &str) {
         if !self.peers.contains_key(user_id) {
             let id = self.next_peer_id();
-            self.peers.insert(user_id.to_owned(), Peer { id, active: None, lost: None, held: None });
+            self.peers.insert(user_id.to_owned(), Peer { id, active: None, lost: None, held: None, unreported: None });
         }
     }
 
@@ -86,7 +86,7 @@ impl Mesh {
         }
         let (peer, user_id, connection) = (self.next_peer_id(), user_id.to_owned(), id.clone());
         let active = Some(connection.clone());
-        self.peers.insert(user_id.clone(), Peer { id: peer, active, lost: None, held: None });
+        self.peers.insert(user_id.clone(), Peer { id: peer, active, lost: None, held: None, unreported: None });
         self.event(MeshEvent::PeerOpen { peer, user_id, connection, native });
     }
 
@@ -185,15 +185,29 @@ impl Mesh {
     /// A link is gone. What is held for that user is next, or, if it failed, an attempt to repair it.
     fn forget_connection(&mut self, now: Instant, id: &ConnectionId, reason: EndReason, detail: &str, failed: bool) {
         let Some(connection) = self.connections.remove(id) else { return };
+        let of_user = connection.user_id.as_ref().and_then(|user_id| self.peers.get_mut(user_id));
+        let before = of_user.and_then(|peer| peer.unreported.take());
         let held = self.without(now, id, &connection, reason, detail);
         if let Some(user_id) = connection.user_id {
             if let Some(held) = held {
                 self.answer_offer(now, held.connection, user_id, held.signals);
-            } else if failed && self.connections_of(&user_id).is_empty() {
-                self.repair(now, &user_id, id, connection.opened);
+            } else if failed && !self.has_another(&user_id, connection.instance.as_ref()) {
+                // The server knows the two by the latest.
+                let ids = std::iter::once(id.clone()).chain(before).collect();
+                self.repair(now, &user_id, ids, connection.opened);
+            } else if let Some(peer) = self.peers.get_mut(&user_id) {
+                peer.unreported = if failed { Some(id.clone()) } else { before };
             }
         }
         self.fill_spares(now);
+    }
+
+    /// Whether there is a connection that the server may know, to the running swarm of one that failed. Another process of
+    /// the user may go on outside of the room.
+    fn has_another(&self, user_id: &str, instance: Option<&String>) -> bool {
+        self.connections_of(user_id).iter().map(|other| &self.connections[other]).any(|other| {
+            !other.unlinked && (instance.is_none() || other.instance.is_none() || other.instance.as_ref() == instance)
+        })
     }
 
     /// What a peer is without one of its connections. Gives what is held for when its last one ends.
@@ -243,7 +257,7 @@ impl Mesh {
         }
         // What is on its way to be open is a new peer.
         let id = self.next_peer_id();
-        self.peers.insert(user_id.to_owned(), Peer { id, active: None, lost: None, held });
+        self.peers.insert(user_id.to_owned(), Peer { id, active: None, lost: None, held, unreported: None });
         None
     }
 }

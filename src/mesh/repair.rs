@@ -22,8 +22,8 @@ const MEMORY: Duration = Duration::from_secs(900);
 pub(super) struct Repair {
     attempts: u32,
     last: Instant,
-    /// The connection that is to be reported, and when.
-    pending: Option<(Instant, ConnectionId)>,
+    /// The connections that are to be reported, and when.
+    pending: Option<(Instant, Vec<ConnectionId>)>,
 }
 
 impl Repair {
@@ -33,8 +33,8 @@ impl Repair {
 }
 
 impl Mesh {
-    /// The last connection to this user failed; `opened` if it was ever open.
-    pub(super) fn repair(&mut self, now: Instant, user_id: &str, id: &ConnectionId, opened: Option<Instant>) {
+    /// The last connections to this user failed; `opened` if the last was ever open.
+    pub(super) fn repair(&mut self, now: Instant, user_id: &str, ids: Vec<ConnectionId>, opened: Option<Instant>) {
         if !self.joined {
             // The next `init` does not name it.
             return;
@@ -49,7 +49,9 @@ impl Mesh {
         let pause = repair.attempts.checked_sub(1).map_or(Duration::ZERO, doubled);
         repair.attempts += 1;
         repair.last = now;
-        repair.pending = Some((now + pause, id.clone()));
+        // The server may know the two by one that is still to be reported.
+        let before = repair.pending.take().into_iter().flat_map(|(_, ids)| ids);
+        repair.pending = Some((now + pause, ids.into_iter().chain(before).collect()));
     }
 
     /// There is a new connection to this user: somebody else repaired it.
@@ -67,7 +69,7 @@ impl Mesh {
     pub(super) fn send_repairs(&mut self, now: Instant) {
         let mut due = Vec::new();
         for repair in self.repairs.values_mut() {
-            due.extend(repair.pending.take_if(|(at, _)| *at <= now).map(|(_, id)| id));
+            due.extend(repair.pending.take_if(|(at, _)| *at <= now).into_iter().flat_map(|(_, ids)| ids));
         }
         for id in due {
             self.signal(ClientMessage::Drop { id });

@@ -61,6 +61,7 @@ impl Mesh {
             .collect();
         for peer in self.peers.values_mut() {
             peer.held = None;
+            peer.unreported = None;
         }
         for id in unfinished {
             self.end_connection(now, &id, EndReason::ConnectionLost, "signaling was lost before the channel was open");

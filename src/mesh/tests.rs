@@ -535,6 +535,43 @@ fn a_member_that_was_restarted_is_a_new_peer_once_its_link_is_open() {
     assert_eq!(bench.mesh.open_links().count(), 1);
 }
 
+#[test]
+fn a_replacement_that_nobody_answered_is_reported_when_the_old_link_turns_out_to_be_dead() {
+    let (mut bench, spares) = Bench::joined(|_| {});
+    bench.connected("c", "bob", "first life");
+    bench.accepted(&spares[0], "bob");
+    let actions = bench.pass(SECOND * 5);
+    assert!(!actions.contains(&drop_message(spares[0].as_str())), "the old one may be well");
+    // The server has paired the two by the spare, and does not know "c" any more.
+    let actions = bench.ended("c", LinkEnd::IceFailed);
+    assert_eq!(actions[1..], [drop_message("c"), drop_message(spares[0].as_str())]);
+}
+
+#[test]
+fn a_link_to_a_new_process_that_fails_is_reported_at_once() {
+    let (mut bench, _) = Bench::joined(|_| {});
+    bench.connected("c", "bob", "first life");
+    bench.accept("d", "bob", "second life");
+    // The first life may go on outside of the room, with its link.
+    assert_eq!(bench.ended("d", LinkEnd::IceFailed), [drop_message("d")]);
+    assert_eq!(bench.mesh.open_links().count(), 1);
+}
+
+#[test]
+fn a_replacement_that_fails_is_reported_at_once_if_the_server_let_go_of_the_old_link() {
+    let (mut bench, spares) = Bench::joined(|_| {});
+    bench.connected("c", "bob", "first life");
+    assert_eq!(bench.leave_swarm("c"), []);
+    bench.accepted(&spares[0], "bob");
+    assert!(bench.pass(SECOND * 5).contains(&drop_message(spares[0].as_str())));
+    assert_eq!(bench.mesh.open_links().count(), 1);
+    // The next report has to wait, and what happens meanwhile does not take its place.
+    bench.accept("e", "bob", "second life");
+    assert_eq!(bench.ended("e", LinkEnd::IceFailed), []);
+    assert_eq!(events(&bench.ended("c", LinkEnd::IceFailed)), 1);
+    assert_eq!(bench.pass(SECOND * 2), [drop_message("c"), drop_message("e")]);
+}
+
 /// Both offer to each other at once. `ours` and `theirs` are whether the own offer has the lower id.
 #[test]
 fn of_two_that_begin_at_once_the_lower_id_survives() {

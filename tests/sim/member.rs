@@ -1,9 +1,12 @@
-//! One running member: its mesh, and what must hold for everything that its mesh does.
+//! One running member, native or like the JS original, and what is true of both.
 
-use rtcswarm::mesh::{Mesh, MeshEvent, PeerId};
+use super::happening::Happening;
+use super::js::Js;
+use super::native::Native;
+use rtcswarm::mesh::{Action, Input};
 use rtcswarm::protocol::{ClientMessage, ConnectionId};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
@@ -14,28 +17,40 @@ pub enum Life {
     Crashed,
 }
 
+/// What decides for a member.
+pub enum Brain {
+    Native(Box<Native>),
+    Js(Box<Js>),
+}
+
 pub struct Member {
     pub user_id: String,
-    pub mesh: Mesh,
+    /// As whom the server knows it. Another's is an impostor's.
+    pub principal: String,
+    pub brain: Brain,
     pub life: Life,
+    /// Runs, and is not in the room and will not be: an impostor, superseded, or a JS member without its socket.
+    pub outside: bool,
     pub peer_buffer: usize,
-    pub max_peers: usize,
     /// The transport that it believes to be up.
     pub socket: Option<usize>,
     /// When it was last promised a `Timeout`.
     pub timer: Option<Duration>,
+    /// Until when nothing happens to it.
+    pub asleep: Option<Duration>,
+    /// What happened to it meanwhile.
+    pub missed: Vec<Happening>,
+    /// How long its clock stood still while it slept.
+    pub lag: Duration,
+    /// When it was last hit by something.
+    pub disturbed: Duration,
     /// Links that failed while actions about them were queued already.
     pub failed: BTreeSet<ConnectionId>,
     /// User ids whose peer the application closed: they need not be connected any more.
     pub shunned: BTreeSet<String>,
-    peers: BTreeMap<PeerId, PeerLife>,
+    /// How often a connection to a node was reported as failed, on the session at hand.
+    pub drops: BTreeMap<usize, u32>,
     said: Said,
-}
-
-#[derive(Debug, Clone)]
-enum PeerLife {
-    Open { user_id: String, connection: ConnectionId },
-    Over,
 }
 
 /// What was said on the session at hand.
@@ -47,29 +62,54 @@ enum Said {
 }
 
 impl Member {
-    pub fn new(user_id: String, mesh: Mesh, peer_buffer: usize, max_peers: usize) -> Self {
+    pub fn new(user_id: &str, brain: Brain, peer_buffer: usize) -> Self {
         Self {
-            user_id,
-            mesh,
+            user_id: user_id.to_owned(),
+            principal: user_id.to_owned(),
+            brain,
             life: Life::Running,
+            outside: false,
             peer_buffer,
-            max_peers,
             socket: None,
             timer: None,
+            asleep: None,
+            missed: Vec::new(),
+            lag: Duration::ZERO,
+            disturbed: Duration::ZERO,
             failed: BTreeSet::new(),
             shunned: BTreeSet::new(),
-            peers: BTreeMap::new(),
+            drops: BTreeMap::new(),
             said: Said::Nothing,
         }
+    }
+
+    pub fn native(&self) -> Option<&Native> {
+        match &self.brain {
+            Brain::Native(native) => Some(native),
+            Brain::Js(_) => None,
+        }
+    }
+
+    pub fn is_native(&self) -> bool {
+        self.native().is_some()
+    }
+
+    pub fn max_peers(&self) -> usize {
+        self.native().map_or(usize::MAX, |native| native.max_peers)
     }
 
     pub fn session_begins(&mut self, socket: usize) {
         self.socket = Some(socket);
         self.said = Said::Nothing;
+        self.drops.clear();
     }
 
-    /// `init` first and once, nothing after `close`, nothing while signaling is down.
-    pub fn check_signal(&mut self, message: &ClientMessage) -> Result<usize, String> {
+    /// `init` first and once, nothing after `close`, nothing while signaling is down. Gives the socket, if there is one:
+    /// the JS original talks on.
+    pub fn check_signal(&mut self, message: &ClientMessage) -> Result<Option<usize>, String> {
+        if self.socket.is_none() && !self.is_native() {
+            return Ok(None);
+        }
         let socket = self.socket.ok_or("a signal while signaling is down")?;
         self.said = match (self.said, message) {
             (Said::Nothing, ClientMessage::Init { user_id, .. }) if *user_id == self.user_id => Said::Init,
@@ -78,73 +118,26 @@ impl Member {
             (Said::Init, _) => Said::Init,
             (said, _) => return Err(format!("a signal out of order, after {said:?}")),
         };
-        Ok(socket)
+        Ok(Some(socket))
     }
 
-    /// One open peer per user, one terminal event per peer, `PeerClosed` only after `PeerOpen`. `is_open` tells whether
-    /// a connection is an open link of this member.
-    pub fn check_event(&mut self, event: &MeshEvent, is_open: impl Fn(&ConnectionId) -> bool) -> Result<(), String> {
-        if self.life != Life::Running {
-            return Err("an event after the last one".into());
-        }
-        match event {
-            MeshEvent::PeerOpen { peer, user_id, connection, .. } => {
-                if !is_open(connection) {
-                    return Err(format!("{peer:?} is open on {connection}, which is not"));
-                }
-                if self.open_peers().any(|(other, _)| other == user_id) {
-                    return Err(format!("{user_id} is open twice"));
-                }
-                let life = PeerLife::Open { user_id: user_id.clone(), connection: connection.clone() };
-                if let Some(before) = self.peers.insert(*peer, life) {
-                    return Err(format!("{peer:?} opens and was {before:?}"));
-                }
-            }
-            MeshEvent::PeerSwitched { peer, connection, .. } => {
-                if !is_open(connection) {
-                    return Err(format!("{peer:?} switches to {connection}, which is not open"));
-                }
-                match self.peers.get_mut(peer) {
-                    Some(PeerLife::Open { connection: old, .. }) => *old = connection.clone(),
-                    other => return Err(format!("{peer:?} switches and was {other:?}")),
-                }
-            }
-            MeshEvent::PeerClosed { peer, .. } => match self.peers.insert(*peer, PeerLife::Over) {
-                Some(PeerLife::Open { .. }) => {}
-                other => return Err(format!("{peer:?} is closed and was {other:?}")),
-            },
-            MeshEvent::PeerFailed { peer, .. } => {
-                if let Some(before) = self.peers.insert(*peer, PeerLife::Over) {
-                    return Err(format!("{peer:?} failed and was {before:?}"));
-                }
-            }
-            MeshEvent::PeerState { peer, .. } => match self.peers.get(peer) {
-                Some(PeerLife::Open { .. }) => {}
-                other => return Err(format!("{peer:?} changes state and was {other:?}")),
-            },
-            MeshEvent::Error { .. } => {}
-            MeshEvent::Closed => {
-                if self.open_peers().next().is_some() {
-                    return Err("closed before its peers".into());
-                }
-                self.life = Life::Closed;
-            }
+    pub fn handle(&mut self, now: Instant, input: Input) -> Result<(), String> {
+        match &mut self.brain {
+            Brain::Native(native) => native.mesh.handle(now, input),
+            Brain::Js(js) => js.handle(input)?,
         }
         Ok(())
     }
 
-    /// As the application sees it: user ids, and the links in use.
-    pub fn open_peers(&self) -> impl Iterator<Item = (&String, &ConnectionId)> {
-        self.peers.values().filter_map(|life| match life {
-            PeerLife::Open { user_id, connection } => Some((user_id, connection)),
-            PeerLife::Over => None,
-        })
+    pub fn poll_action(&mut self) -> Option<Action> {
+        match &mut self.brain {
+            Brain::Native(native) => native.mesh.poll_action(),
+            Brain::Js(js) => js.actions.pop_front(),
+        }
     }
 
-    pub fn peer_of(&self, wanted: &str) -> Option<PeerId> {
-        self.peers.iter().find_map(|(peer, life)| match life {
-            PeerLife::Open { user_id, .. } if user_id == wanted => Some(*peer),
-            _ => None,
-        })
+    /// By its own clock.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.native()?.mesh.poll_timeout()
     }
 }
