@@ -87,8 +87,8 @@ class PeerFailed(PeerEvent):
 
 @dataclass(frozen=True)
 class PeerState(PeerEvent):
-    """The path to an open peer changed. With `State.RECONNECTING` its link is lost and another one is made for the same peer:
-    `unacknowledged` bytes that were sent to it may be lost."""
+    """The path to an open peer changed. With `State.RECONNECTING` its link is lost and another one is made for the same
+    peer: `unacknowledged` bytes that were sent to it may be lost."""
 
     state: State
     unacknowledged: int

@@ -86,7 +86,6 @@ def _add_ice_servers(config: object, ice_servers: Iterable[IceServer | str]) -> 
         lib.check(lib.config_add_ice_server(config, encode(server.url, "url"), *words))
 
 
-
 class Swarm(MediaCalls):
     """A member of a room, connected to each other member.
 
@@ -95,7 +94,8 @@ class Swarm(MediaCalls):
 
     `signaling` is the URL of the server (`ws://` or `wss://`) and `token` what it asks for. Without a URL the
     caller carries the messages: `Signal` events out, `dispatch` in. `timeouts` may have: answer, connect, close,
-    ice_keepalive, ice_disconnected, ice_failed, reconnect, in seconds. With `receive_rtp` media comes as `Rtp` and not as `Frame`.
+    ice_keepalive, ice_disconnected, ice_failed, reconnect, in seconds. With `receive_rtp` media comes as `Rtp` and
+    not as `Frame`.
     """
 
     def __init__(
@@ -201,8 +201,9 @@ class Swarm(MediaCalls):
             lib.check(lib.set_token(swarm, encode(token, "token")))
 
     def set_ice_servers(self, ice_servers: Iterable[IceServer | str]) -> None:
-        """These STUN and TURN servers, and no others, from now on: for TURN credentials that are good for a time only, before it
-        is over, or when an `ErrorEvent` says `RTCSWARM_ERR_ICE_SERVER`. Links go on, and spare offers are made anew."""
+        """These STUN and TURN servers, and no others, from now on: for TURN credentials that are good for a time only,
+        before it is over, or when an `ErrorEvent` says `RTCSWARM_ERR_ICE_SERVER`. Links go on, and spare offers are
+        made anew."""
         config = lib.config_new()
         try:
             _add_ice_servers(config, ice_servers)

@@ -26,7 +26,7 @@ impl Pair {
     fn still_talks(&mut self) {
         let heard = |pair: &Pair| {
             [&pair.a, &pair.b]
-                .map(|end| end.received(ChannelId::FAST).iter().filter(|message| message == &&b"still there").count())
+                .map(|end| end.received(ChannelId::FAST).iter().filter(|message| **message == *b"still there").count())
         };
         let before = heard(self);
         for end in [&mut self.a, &mut self.b] {
