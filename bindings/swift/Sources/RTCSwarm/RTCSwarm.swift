@@ -63,7 +63,7 @@ public final class RTCSwarm: Sendable {
 
     /// These STUN and TURN servers, and no others, from now on: for TURN credentials that are good for a time only, before it is over,
     /// or when ``Event/error(_:)`` has the code ``RTCSwarmError/Code/iceServer``. Links go on, and spare offers are made anew.
-    public func setICEServers(_ servers: [Configuration.ICEServer]) throws(RTCSwarmError) {
+    public func setICEServers(_ servers: [ICEServer]) throws(RTCSwarmError) {
         guard let config = rtcswarm_config_new() else { throw RTCSwarmError(.io, "there is no memory") }
         defer { rtcswarm_config_free(config) }
         for server in servers {
