@@ -37,6 +37,7 @@ use crate::protocol::{ClientMessage, ConnectionId, Control, IceCandidate, RoomId
 use rand::rngs::StdRng;
 use rand::SeedableRng;
 use repair::Repair;
+use restart::Restart;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicU64;
 use std::sync::Arc;
@@ -75,6 +76,8 @@ pub enum Input {
     SignalingUp,
     /// The transport is lost; every link lives on.
     SignalingDown,
+    /// The server gave a sign of life since [`Action::AskServer`].
+    ServerAlive,
     /// From the server.
     Signal(ServerMessage),
     /// The link made its offer, for [`Action::CreateOffer`] or because it renegotiates.
@@ -106,6 +109,8 @@ pub enum Input {
 pub enum Action {
     /// To the server. Only ever between [`Input::SignalingUp`] and [`Input::SignalingDown`].
     Signal(ClientMessage),
+    /// Ask the server for a sign of life, a ping; answered by [`Input::ServerAlive`], or by [`Input::SignalingDown`].
+    AskServer,
     /// Make a link that offers; answered by [`Input::LinkOffer`], then [`Input::LinkCandidate`]s.
     CreateOffer {
         connection: ConnectionId,
@@ -230,6 +235,8 @@ pub struct Mesh {
     life: Life,
     /// Signaling is up, and `init` is sent.
     joined: bool,
+    /// Since when the server is asked for a sign of life.
+    asked: Option<Instant>,
     up: bool,
     connections: BTreeMap<ConnectionId, Connection>,
     /// By user id.
@@ -263,8 +270,7 @@ struct Connection {
     native: bool,
     /// Our offer was the first.
     offerer: bool,
-    /// When ICE is to be restarted.
-    restart: Option<Instant>,
+    restart: Option<Restart>,
     /// The server has let go of it, and carries nothing for it.
     unlinked: bool,
     /// The server said that the other end left the room.
@@ -318,6 +324,7 @@ impl Mesh {
             peer_ids,
             life: Life::New,
             joined: false,
+            asked: None,
             up: false,
             connections: BTreeMap::new(),
             peers: BTreeMap::new(),
@@ -346,6 +353,7 @@ impl Mesh {
                 self.join(now);
             }
             Input::SignalingDown => self.signaling_down(now),
+            Input::ServerAlive => self.server_alive(now),
             Input::Signal(message) => self.hear_server(now, message),
             Input::LinkOffer { connection, sdp } => self.offer_made(&connection, sdp),
             Input::LinkAnswer { connection, sdp } => self.answer_made(&connection, sdp),
@@ -378,8 +386,8 @@ impl Mesh {
         let connections = self.connections.values().filter_map(|connection| connection.deadline);
         let held = self.peers.values().filter_map(|peer| peer.held.as_ref().map(|held| held.deadline));
         let repairs = self.repairs.values().filter_map(Repair::due);
-        let restarts = self.connections.values().filter_map(|connection| connection.restart).filter(|_| self.joined);
-        connections.chain(held).chain(repairs).chain(self.next_give_up()).chain(restarts).chain(self.retry_spares).min()
+        let others = self.next_restart().into_iter().chain(self.next_give_up()).chain(self.retry_spares);
+        connections.chain(held).chain(repairs).chain(others).min()
     }
 
     /// Connections of any stage, peers of any stage: what is to be nothing in the end.

@@ -2,8 +2,9 @@
 //! made, for the same peer.
 //!
 //! The restart is offered under the same connection id, by who made the connection's first offer, or by the other end if that is slow
-//! to notice. It needs the server to carry it; while that is away it waits. A link that fails all the same is
-//! dropped at the server, which pairs the two anew (`repair`). Until there is a new link the peer stays as it is; it ends when
+//! to notice. It needs the server to carry it: while that is away it waits, and before a path is given up that may only be cut for
+//! a while the server is asked for a sign of life, for what cut the path may have cut the way to the server too. A link that fails all
+//! the same is dropped at the server, which pairs the two anew (`repair`). Until there is a new link the peer stays as it is; it ends when
 //! that takes too long, or when the other end turns out to be another instance.
 
 use super::{Action, Connection, EndReason, LinkState, Lost, Mesh, MeshEvent, Stage};
@@ -13,14 +14,27 @@ use std::time::{Duration, Instant};
 /// Both ends notice at about the same time: the answerer leaves it to the offerer for so long.
 const ANSWERER_WAITS: Duration = Duration::from_secs(2);
 
+/// A server that took longer to answer was cut off as well as the path, and the path may be back, too …
+const SLOW_ANSWER: Duration = Duration::from_secs(1);
+/// … which shows when the next check of a living connection comes through: they go every five seconds.
+const PATH_RETURNS: Duration = Duration::from_secs(6);
+
+/// ICE is to be restarted.
+#[derive(Clone, Copy)]
+pub(super) struct Restart {
+    at: Instant,
+    /// The path may come back, and a restart gives it up: only if the server can carry the offer for another.
+    asks: bool,
+}
+
 impl Mesh {
     pub(super) fn link_state(&mut self, now: Instant, id: &ConnectionId, state: LinkState) {
         let Some(connection) = self.connections.get_mut(id).filter(|connection| connection.stage == Stage::Open) else {
             return;
         };
         connection.restart = match state {
-            LinkState::Disconnected if connection.offerer => Some(now),
-            LinkState::Disconnected => Some(now + ANSWERER_WAITS),
+            LinkState::Disconnected if connection.offerer => Some(Restart { at: now, asks: true }),
+            LinkState::Disconnected => Some(Restart { at: now + ANSWERER_WAITS, asks: true }),
             _ => None,
         };
         self.tell_state(id, state);
@@ -30,7 +44,7 @@ impl Mesh {
     pub(super) fn path_lost(&mut self, now: Instant, id: &ConnectionId) {
         self.link_state(now, id, LinkState::Disconnected);
         if let Some(connection) = self.connections.get_mut(id) {
-            connection.restart = connection.restart.map(|_| now);
+            connection.restart = connection.restart.map(|_| Restart { at: now, asks: false });
         }
     }
 
@@ -47,13 +61,46 @@ impl Mesh {
         if !self.joined {
             return;
         }
+        let mut ask = false;
         for (id, connection) in &mut self.connections {
-            let due = connection.restart.take_if(|at| *at <= now).is_some();
             // What the server has let go of it does not carry.
-            if due && !connection.unlinked {
+            let unlinked = connection.unlinked;
+            let Some(restart) = connection.restart.filter(|restart| restart.at <= now) else { continue };
+            if restart.asks && !unlinked {
+                ask = true;
+                continue;
+            }
+            connection.restart = None;
+            if !unlinked {
                 self.actions.push_back(Action::RestartIce { connection: id.clone() });
             }
         }
+        if ask && self.asked.is_none() {
+            self.asked = Some(now);
+            self.actions.push_back(Action::AskServer);
+        }
+    }
+
+    pub(super) fn server_alive(&mut self, now: Instant) {
+        let Some(asked) = self.asked.take() else { return };
+        let late = now.saturating_duration_since(asked) > SLOW_ANSWER;
+        for connection in self.connections.values_mut() {
+            let Some(restart) = connection.restart.as_mut().filter(|restart| restart.at <= now) else { continue };
+            match late {
+                true => restart.at = now + PATH_RETURNS,
+                false => restart.asks = false,
+            }
+        }
+    }
+
+    pub(super) fn next_restart(&self) -> Option<Instant> {
+        let waits = |restart: &Restart| self.joined && !(restart.asks && self.asked.is_some());
+        self.connections
+            .values()
+            .filter_map(|connection| connection.restart)
+            .filter(waits)
+            .map(|restart| restart.at)
+            .min()
     }
 
     /// The active link of this peer is gone, and only for want of a path: it waits for another.

@@ -47,6 +47,7 @@ impl Mesh {
     /// us anew with everyone that `init` does not name.
     pub(super) fn signaling_down(&mut self, now: Instant) {
         self.up = false;
+        self.asked = None;
         if !std::mem::take(&mut self.joined) {
             return;
         }

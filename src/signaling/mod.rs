@@ -74,6 +74,8 @@ pub enum SignalingEvent {
         reason: String,
     },
     Message(String),
+    /// The server was heard since [`Signaling::ask`].
+    Alive,
     /// The server will not have this client, with its words. No attempt follows until there is a new token.
     Refused {
         reason: String,
@@ -89,6 +91,8 @@ pub struct Signaling {
     token: watch::Sender<String>,
     /// The addresses of this machine are others.
     moved: Arc<Notify>,
+    /// A sign of life is wanted.
+    asked: Arc<Notify>,
     events: mpsc::Receiver<SignalingEvent>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -99,9 +103,10 @@ impl Signaling {
         let (outgoing, to_send) = mpsc::channel(QUEUE);
         let (tell, events) = mpsc::channel(QUEUE);
         let (token, newest_token) = watch::channel(config.token.clone());
-        let moved = Arc::new(Notify::new());
-        let task = runtime.spawn(websocket::keep_up(config, newest_token, moved.clone(), to_send, tell));
-        Self { outgoing, token, moved, events, task }
+        let (moved, asked) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let wants = websocket::Wants { moved: moved.clone(), asked: asked.clone() };
+        let task = runtime.spawn(websocket::keep_up(config, newest_token, wants, to_send, tell));
+        Self { outgoing, token, moved, asked, events, task }
     }
 
     /// From the next session on; a client that was refused tries again at once. The token was checked.
@@ -112,6 +117,11 @@ impl Signaling {
     /// This machine has other addresses than before: a session from one that is gone is over, and the next attempt is made at once.
     pub fn addresses_changed(&self) {
         self.moved.notify_one();
+    }
+
+    /// Pings the server now; [`SignalingEvent::Alive`] follows, or [`SignalingEvent::Down`] in [`SignalingConfig::pong_timeout`].
+    pub fn ask(&self) {
+        self.asked.notify_one();
     }
 
     /// Queues a message for the present session. `false`: more wait than should, the session is as good as dead.

@@ -71,11 +71,19 @@ fn parse_url(url: &str) -> Result<Target, String> {
     Ok(Target { tls, host, port })
 }
 
+/// What the owner may say at any time beside messages.
+pub(super) struct Wants {
+    /// The addresses of this machine are others.
+    pub moved: Arc<Notify>,
+    /// A sign of life of the server is wanted.
+    pub asked: Arc<Notify>,
+}
+
 /// Until the owner is done.
 pub(super) async fn keep_up(
     config: SignalingConfig,
     mut newest_token: watch::Receiver<String>,
-    moved: Arc<Notify>,
+    wants: Wants,
     mut to_send: mpsc::Receiver<String>,
     tell: mpsc::Sender<SignalingEvent>,
 ) {
@@ -96,7 +104,7 @@ pub(super) async fn keep_up(
                 if tell.send(SignalingEvent::Up).await.is_err() {
                     return;
                 }
-                serve(&config, socket, || moved_from(&moved, local), &mut to_send, &tell).await
+                serve(&config, socket, local, &wants, &mut to_send, &tell).await
             }
             Err(end) => end,
         };
@@ -129,7 +137,7 @@ pub(super) async fn keep_up(
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             // Where it could not be reached from it may be now.
-            () = moved.notified() => backoff = config.backoff_min,
+            () = wants.moved.notified() => backoff = config.backoff_min,
             () = drained(&mut to_send) => return,
         }
     }
@@ -246,16 +254,18 @@ fn request(url: &str, token: &str) -> Result<Request, String> {
     Ok(request)
 }
 
-async fn serve<F: Future<Output = ()>>(
+async fn serve(
     config: &SignalingConfig,
     mut socket: Socket,
-    moved: impl FnOnce() -> F,
+    local: Option<IpAddr>,
+    wants: &Wants,
     to_send: &mut mpsc::Receiver<String>,
     tell: &mpsc::Sender<SignalingEvent>,
 ) -> End {
     let mut heard = Instant::now();
     let mut pinged: Option<Instant> = None;
-    let moved = moved();
+    let mut asked = false;
+    let moved = moved_from(&wants.moved, local);
     tokio::pin!(moved);
     loop {
         let due = match pinged {
@@ -267,6 +277,9 @@ async fn serve<F: Future<Output = ()>>(
                 Some(Ok(message)) => {
                     heard = Instant::now();
                     pinged = None;
+                    if std::mem::take(&mut asked) {
+                        let _ = tell.send(SignalingEvent::Alive).await;
+                    }
                     match message {
                         Message::Text(text) => {
                             // An owner who hears no more may still have something to say: `to_send` tells when not.
@@ -283,27 +296,38 @@ async fn serve<F: Future<Output = ()>>(
                 let Some(message) = message else {
                     return goodbye(config, socket).await;
                 };
-                let sending = socket.send(Message::text(message));
-                match tokio::time::timeout(config.pong_timeout, sending).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => return End::Lost(error.to_string()),
-                    Err(_) => return End::Lost("the server takes nothing".into()),
+                if let Err(end) = send(config, &mut socket, Message::text(message)).await {
+                    return end;
                 }
             }
             () = &mut moved => return End::Lost("the address that it was reached from is gone".into()),
+            () = wants.asked.notified() => {
+                asked = true;
+                if pinged.is_none() {
+                    pinged = Some(Instant::now());
+                    if let Err(end) = send(config, &mut socket, Message::Ping(Vec::new().into())).await {
+                        return end;
+                    }
+                }
+            }
             () = tokio::time::sleep_until(due.into()) => {
                 if pinged.is_some() {
                     return End::Lost("the server does not answer".into());
                 }
                 pinged = Some(Instant::now());
-                let sending = socket.send(Message::Ping(Vec::new().into()));
-                match tokio::time::timeout(config.pong_timeout, sending).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => return End::Lost(error.to_string()),
-                    Err(_) => return End::Lost("the server takes nothing".into()),
+                if let Err(end) = send(config, &mut socket, Message::Ping(Vec::new().into())).await {
+                    return end;
                 }
             }
         }
+    }
+}
+
+async fn send(config: &SignalingConfig, socket: &mut Socket, message: Message) -> Result<(), End> {
+    match tokio::time::timeout(config.pong_timeout, socket.send(message)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(End::Lost(error.to_string())),
+        Err(_) => Err(End::Lost("the server takes nothing".into())),
     }
 }
 

@@ -20,6 +20,7 @@ impl World {
         let now = self.instant();
         match action {
             Action::Signal(message) => self.signal(node, &message)?,
+            Action::AskServer => self.ping(node),
             Action::CreateOffer { connection } => {
                 self.pairs.offered(&connection, node)?;
                 let made = Link::offer(&self.members[node].links, now, self.members[node].streams.clone());

@@ -68,6 +68,21 @@ impl World {
                 self.signaling.hub.receive(self.instant(), session, &text);
                 self.hear_hub()
             }
+            Happening::Ping { socket } => {
+                let Socket { cut, server_closed, .. } = self.signaling.sockets[socket];
+                if !cut && !server_closed {
+                    self.send(socket, 1, Happening::Pong { socket });
+                }
+                Ok(())
+            }
+            Happening::Pong { socket } => {
+                let Socket { cut, node, .. } = self.signaling.sockets[socket];
+                if cut || self.members[node].socket != Some(socket) {
+                    return Ok(());
+                }
+                self.journal.count("sign of life");
+                self.input(node, Input::ServerAlive)
+            }
             Happening::ToClient { socket, message } => {
                 let Socket { cut, node, .. } = self.signaling.sockets[socket];
                 if cut || self.members[node].socket != Some(socket) {
@@ -195,6 +210,12 @@ impl World {
         let arrives = (self.now + delay).max(self.signaling.sockets[socket].last[direction]);
         self.signaling.sockets[socket].last[direction] = arrives;
         self.plan(arrives, happening);
+    }
+
+    pub(super) fn ping(&mut self, node: usize) {
+        if let Some(socket) = self.members[node].socket {
+            self.send(socket, 0, Happening::Ping { socket });
+        }
     }
 
     /// The transport dies; the two ends notice in their own time.

@@ -28,6 +28,12 @@ pub(super) enum Happening {
         socket: usize,
         text: String,
     },
+    Ping {
+        socket: usize,
+    },
+    Pong {
+        socket: usize,
+    },
     ToClient {
         socket: usize,
         message: ServerMessage,
@@ -167,8 +173,12 @@ impl World {
             Happening::Datagram { to, .. } => self.network.host(*to),
             Happening::ToClient { socket, .. }
             | Happening::ClosedByServer { socket, .. }
+            | Happening::Pong { socket }
             | Happening::ClientNotices { socket } => Some(self.signaling.owner(*socket)),
-            Happening::ToServer { .. } | Happening::ServerNotices { .. } | Happening::HubTimer => None,
+            Happening::ToServer { .. }
+            | Happening::Ping { .. }
+            | Happening::ServerNotices { .. }
+            | Happening::HubTimer => None,
         }
     }
 

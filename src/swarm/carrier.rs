@@ -29,6 +29,8 @@ pub(super) enum Carried {
         state: SignalingState,
         reason: String,
     },
+    /// A sign of life, asked for by [`Carrier::ask`].
+    Alive,
     Message(ServerMessage),
     Malformed(String),
 }
@@ -61,6 +63,14 @@ impl Carrier {
         }
     }
 
+    /// For a sign of life of the server. Whether it is known at once: what a caller carries, it looks after.
+    pub fn ask(&self) -> bool {
+        if let Self::Running { client, .. } = self {
+            client.ask();
+        }
+        self.is_caller()
+    }
+
     /// For the sessions to come.
     pub fn set_token(&mut self, token: String) {
         match self {
@@ -91,6 +101,7 @@ impl Carrier {
                     let was_up = std::mem::take(up);
                     return Carried::Down { was_up, state: SignalingState::Reconnecting, reason };
                 }
+                Some(SignalingEvent::Alive) => return Carried::Alive,
                 Some(SignalingEvent::Message(json)) => match ServerMessage::parse(&json) {
                     Ok(Some(message)) => return Carried::Message(message),
                     Ok(None) => {}

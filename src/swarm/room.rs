@@ -120,6 +120,7 @@ impl Room {
                     self.input(Input::SignalingDown);
                 }
             }
+            Carried::Alive => self.input(Input::ServerAlive),
             Carried::Message(message) => self.input(Input::Signal(message)),
             Carried::Malformed(detail) => self.events.push(Event::Error { code: ErrorCode::Protocol, detail }),
         }
@@ -133,6 +134,11 @@ impl Room {
     fn perform(&mut self, action: Action) -> bool {
         match action {
             Action::Signal(message) => self.carrier.send(&message, &self.events),
+            Action::AskServer => {
+                if self.carrier.ask() {
+                    self.input(Input::ServerAlive);
+                }
+            }
             Action::CreateOffer { connection } => match self.driver.offer(connection.clone()) {
                 Ok((link, sdp)) => {
                     self.connections.insert(connection.clone(), link);

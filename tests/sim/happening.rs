@@ -17,6 +17,12 @@ pub enum Happening {
         socket: usize,
         message: ServerMessage,
     },
+    Ping {
+        socket: usize,
+    },
+    Pong {
+        socket: usize,
+    },
     ClosedByServer {
         socket: usize,
         reason: CloseReason,

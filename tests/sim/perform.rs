@@ -44,6 +44,11 @@ impl World {
         }
         match action {
             Action::Signal(message) => self.signal(node, message)?,
+            Action::AskServer => {
+                if let Some(socket) = self.members[node].socket {
+                    self.send(socket, 0, Happening::Ping { socket });
+                }
+            }
             Action::CreateOffer { connection } => {
                 self.links.offer(&connection, node)?;
                 if !self.refuse(node, &connection, 0)? {

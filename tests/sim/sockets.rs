@@ -136,6 +136,22 @@ impl World {
         self.input(node, Input::Signal(message))
     }
 
+    pub fn pinged(&mut self, socket: usize) {
+        let Socket { dead, server_closed, .. } = self.sockets[socket];
+        if !dead[0] && !server_closed {
+            self.send(socket, 1, Happening::Pong { socket });
+        }
+    }
+
+    pub fn ponged(&mut self, socket: usize) -> Outcome {
+        let Socket { dead, node, .. } = self.sockets[socket];
+        if dead[1] || self.members[node].socket != Some(socket) {
+            return Ok(());
+        }
+        self.count("a sign of life");
+        self.input(node, Input::ServerAlive)
+    }
+
     pub fn closed_by_server(&mut self, socket: usize, reason: CloseReason) -> Outcome {
         let Socket { dead, node, .. } = self.sockets[socket];
         let member = &self.members[node];

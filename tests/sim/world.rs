@@ -245,6 +245,11 @@ impl World {
         match happening {
             Happening::ToServer { socket, text } => self.server_hears(socket, &text),
             Happening::ToClient { socket, message } => self.client_hears(socket, message),
+            Happening::Ping { socket } => {
+                self.pinged(socket);
+                Ok(())
+            }
+            Happening::Pong { socket } => self.ponged(socket),
             Happening::ClosedByServer { socket, reason } => self.closed_by_server(socket, reason),
             Happening::ClosedByClient { socket } | Happening::ServerNotices { socket } => self.server_notices(socket),
             Happening::ClientNotices { socket } => self.client_notices(socket),
