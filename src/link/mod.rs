@@ -178,6 +178,9 @@ pub(crate) struct Link {
     local_candidates: Vec<String>,
     remote_ufrag: Option<String>,
     ufrag_changed: bool,
+    /// The address that the path was from is gone, and the engine does not know yet.
+    path_gone: bool,
+    engine_connected: bool,
     /// The last nomination of each pair, until our own check of it has succeeded.
     nominations: Vec<(SocketAddr, SocketAddr, BytesMut)>,
     candidates: usize,
@@ -247,6 +250,8 @@ impl Link {
             local_candidates: Vec::new(),
             remote_ufrag: None,
             ufrag_changed: false,
+            path_gone: false,
+            engine_connected: false,
             nominations: Vec::new(),
             candidates: 0,
             open: false,
@@ -585,7 +590,8 @@ impl Link {
                     _ => return,
                 };
                 self.active = now;
-                if state == LinkState::Connected {
+                self.engine_connected = state == LinkState::Connected;
+                if self.engine_connected {
                     self.path_found = true;
                     self.nominations = Vec::new();
                 }

@@ -37,6 +37,8 @@ pub(super) struct Negotiation {
     not_before: Option<Instant>,
     /// The next offer is to restart ICE.
     pub(super) restart: bool,
+    /// The engine has restarted ICE for an offer that was taken back: it knows no credentials of the other side's any more.
+    restart_taken_back: bool,
 }
 
 fn mids(sections: &[Section]) -> Vec<&str> {
@@ -104,7 +106,10 @@ impl Link {
     fn make_answer(&mut self, now: Instant, offer: &str) -> EngineResult<String> {
         let theirs = sections(offer);
         let description = engine(RTCSessionDescription::offer(with_open_directions(&for_engine(offer))))?;
-        let restart = self.is_restart(offer);
+        // Another restart is one enough.
+        let theirs_restarts = self.is_restart(offer);
+        self.negotiation.restart &= !theirs_restarts;
+        let restart = theirs_restarts || std::mem::take(&mut self.negotiation.restart_taken_back);
         let answered = engine(self.engine.set_remote_description(now, description)).and_then(|()| {
             if restart {
                 self.restarted()?;
@@ -153,6 +158,7 @@ impl Link {
     /// What was to be in our offer is in the next.
     fn take_back(&mut self, now: Instant) -> EngineResult<()> {
         let restart = self.negotiation.offering.take().is_some_and(|offering| offering.restart);
+        self.negotiation.restart_taken_back |= restart;
         self.restart_again(restart);
         let rollback = engine(RTCSessionDescription::rollback(None))?;
         engine(self.engine.set_local_description(now, rollback))?;

@@ -24,9 +24,19 @@ impl Link {
         output: &mut Output,
     ) {
         self.local_candidates.retain(|candidate| current.contains(candidate));
-        if self.open && !self.ended && self.path.is_from_none_of(bases) {
-            self.enter(now, LinkState::Disconnected);
-            output.reports.push(Report::PathLost);
+        if !self.open || self.ended {
+            return;
+        }
+        if self.path.is_from_none_of(bases) {
+            if !std::mem::replace(&mut self.path_gone, true) {
+                self.enter(now, LinkState::Disconnected);
+                output.reports.push(Report::PathLost);
+            }
+        } else if std::mem::take(&mut self.path_gone) && self.engine_connected {
+            // It is back before another was looked for. The engine, which noticed nothing, will not say so.
+            self.negotiation.restart = false;
+            self.enter(now, LinkState::Connected);
+            output.reports.push(Report::State(LinkState::Connected));
         }
     }
 
@@ -46,8 +56,10 @@ impl Link {
         sdp::with_candidates(text, |address| present.contains(&address))
     }
 
-    /// The engine has begun anew: it has forgotten our candidates, and the other side's.
+    /// The engine has begun anew: it has forgotten our candidates, the other side's, and the path.
     pub(super) fn restarted(&mut self) -> EngineResult<()> {
+        self.path_gone = false;
+        self.path.forget();
         self.candidates = 0;
         self.ufrag_changed = true;
         self.nominations.clear();

@@ -115,6 +115,11 @@ impl Path {
         self.now.is_some_and(|(local, _)| !bases.contains(&local))
     }
 
+    /// Another is looked for: the next data shows which it is.
+    pub fn forget(&mut self) {
+        self.now = None;
+    }
+
     pub fn used(&mut self, local: SocketAddr, remote: SocketAddr) {
         self.now = Some((local, remote));
     }

@@ -61,6 +61,73 @@ fn whoever_restarts_finds_another_path_under_the_same_connection() {
 }
 
 #[test]
+fn two_restarts_at_once_are_one() {
+    let mut pair = Pair::open();
+    pair.still_talks();
+    let ufrags = (pair.a.link.local_ufrag(), pair.b.link.local_ufrag());
+    pair.move_a();
+    pair.a.link.restart_ice();
+    pair.b.link.restart_ice();
+    let offers = pair.negotiate(str::to_owned);
+    assert_eq!(offers, 2, "one of each, of which one is taken back");
+    pair.still_talks();
+    assert_ne!(pair.a.link.local_ufrag(), ufrags.0);
+    assert_ne!(pair.b.link.local_ufrag(), ufrags.1);
+}
+
+#[test]
+fn a_restart_that_meets_another_offer_comes_about() {
+    for by_a in [true, false] {
+        let mut pair = Pair::open();
+        pair.still_talks();
+        pair.move_a();
+        let (restarts, renegotiates) = if by_a { (&mut pair.a, &mut pair.b) } else { (&mut pair.b, &mut pair.a) };
+        restarts.link.restart_ice();
+        renegotiates.link.set_streams(media::camera()).unwrap();
+        pair.negotiate(str::to_owned);
+        pair.still_talks();
+    }
+}
+
+#[test]
+fn a_path_that_is_back_before_another_is_looked_for_is_not_given_up() {
+    let mut pair = Pair::open();
+    pair.still_talks();
+    let before = pair.a.address;
+    pair.move_a();
+    pair.a.link.restart_ice();
+    let mut again = |address: SocketAddr, reports: usize| {
+        pair.a.address = address;
+        let candidate = candidate(address);
+        let mut output = Output::default();
+        pair.a.link.add_local_candidate(&candidate).unwrap();
+        pair.a.link.keep_local_candidates(pair.now, &[candidate], &[address], &mut output);
+        let connected = |report: &Report| matches!(report, Report::State(LinkState::Connected));
+        assert!(output.reports.len() == reports && output.reports.iter().all(connected));
+    };
+    again(A_LATER.parse().unwrap(), 0);
+    again(before, 1);
+    again(before, 0);
+    pair.now += config().ice_failed_timeout + Duration::from_secs(1);
+    assert_eq!(pair.negotiate(str::to_owned), 0);
+    pair.still_talks();
+}
+
+#[test]
+fn a_quiet_link_that_moved_is_not_taken_for_lost_at_the_next_look() {
+    let mut pair = Pair::open();
+    pair.still_talks();
+    pair.move_a();
+    pair.a.link.restart_ice();
+    pair.negotiate(str::to_owned);
+    pair.run("connected", |pair| states(&pair.a).last() == Some(&LinkState::Connected));
+    let mut output = Output::default();
+    let later = candidate(pair.a.address);
+    pair.a.link.keep_local_candidates(pair.now, &[later], &[pair.a.address], &mut output);
+    assert!(output.reports.is_empty());
+}
+
+#[test]
 fn a_link_that_finds_no_path_is_given_up_though_it_goes_on_looking() {
     let mut pair = Pair::open();
     pair.still_talks();
