@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws what the soak test has measured: one SVG for each of memory, descriptors, threads and tasks.
 
-soak_plot.py [SAMPLES.csv [FOLDER]]     target/soak/samples.csv and docs, if they are not named
+soak_plot.py [SAMPLES.csv [FOLDER]]     target/soak/long/samples.csv and docs, if they are not named
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def svg(title: str, lines: dict[str, Line]) -> str:
 
 
 def main() -> None:
-    samples = Path(sys.argv[1]) if sys.argv[1:] else ROOT / "target" / "soak" / "samples.csv"
+    samples = Path(sys.argv[1]) if sys.argv[1:] else ROOT / "target" / "soak" / "long" / "samples.csv"
     folder = Path(sys.argv[2]) if sys.argv[2:] else ROOT / "docs"
     rows: dict[str, list[dict[str, str]]] = defaultdict(list)
     with samples.open() as file:

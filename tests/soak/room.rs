@@ -111,15 +111,18 @@ struct Room {
 /// Figures at one rest, by who.
 type Rest = BTreeMap<&'static str, Figures>;
 
-fn folder() -> PathBuf {
-    // Where cargo lets tests write is inside its target folder.
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("soak");
+/// Inside cargo's target folder. A short run does not write over what a long one has measured.
+fn folder(plan: &Plan) -> PathBuf {
+    let soak = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("soak");
+    let folder = soak.join(if plan.hurried { "short" } else { "long" });
     std::fs::create_dir_all(&folder).unwrap();
     folder
 }
 
 pub fn soak() {
-    let mut room = Room::new(&folder());
+    let plan = Plan::from_environment();
+    let folder = folder(&plan);
+    let mut room = Room::new(plan, &folder);
     let rounds = room.plan.rounds;
     println!("soak: {rounds} rounds of {:?}, seed {}", room.plan.churn, room.plan.seed);
     let mut rests = vec![room.rest(0)];
@@ -158,8 +161,7 @@ fn judge(rests: &[Rest]) -> Vec<String> {
 }
 
 impl Room {
-    fn new(folder: &Path) -> Self {
-        let plan = Plan::from_environment();
+    fn new(plan: Plan, folder: &Path) -> Self {
         let members = PLACES.to_string();
         let mut options = vec!["--log", "warn", "--max-members", &members];
         if plan.hurried {
