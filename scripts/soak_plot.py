@@ -46,7 +46,8 @@ def step(most: float) -> float:
 def svg(title: str, lines: dict[str, Line]) -> str:
     longest = max(at for line in lines.values() for at, _ in line)
     most = max(value for line in lines.values() for _, value in line)
-    grid = step(most)
+    # What is counted has no half.
+    grid = step(max(most, 6))
     top = grid * (int(most / grid) + 1)
 
     def x(seconds: float) -> float:

@@ -1,5 +1,6 @@
 //! How long, how often, and how long is waited for.
 
+use super::growth::{Bounds, KIB};
 use rand::rngs::StdRng;
 use rand::Rng;
 use std::time::Duration;
@@ -13,6 +14,7 @@ pub struct Plan {
     pub sample: Duration,
     /// The library's own deadlines are for networks; in a test of a minute they are shorter.
     pub hurried: bool,
+    pub bounds: Bounds,
     /// The longest stay of one who comes and goes, and the longest pause, in ms.
     stay: u64,
     pause: u64,
@@ -35,9 +37,11 @@ impl Plan {
             Some(minutes) => Self {
                 seed,
                 rounds: (minutes as usize / 2).max(2),
-                churn: seconds(110),
+                churn: seconds(120),
                 sample: seconds(2),
                 hurried: false,
+                // At rests the heap differs by 80 KiB either way. Pages that were taken once are not all given back.
+                bounds: Bounds { heap: 256 * KIB, anonymous: 2048 * KIB, spares: 2 },
                 stay: 30_000,
                 pause: 4000,
                 leaks: 10,
@@ -51,6 +55,8 @@ impl Plan {
                 churn: seconds(9),
                 sample: Duration::from_millis(500),
                 hurried: true,
+                // Links of half a minute still grow to their size.
+                bounds: Bounds { heap: 512 * KIB, anonymous: 2048 * KIB, spares: 2 },
                 stay: 6000,
                 pause: 1000,
                 leaks: 1,
