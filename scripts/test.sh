@@ -8,7 +8,7 @@ venv="${VENV:-build/venv}"
 
 step() { printf '\n== %s\n' "$1"; }
 
-step "Rust: units, swarms over loopback, server, simulator, STUN and TURN, emulated networks, header"
+step "Rust: units, swarms over loopback, server, simulator, STUN and TURN, emulated networks, a soak, header"
 make --no-print-directory build
 cargo test --quiet
 step "C and C++: compile matrix, contract, valgrind, ABI, installed by pkg-config and CMake, Debian packages"

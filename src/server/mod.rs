@@ -271,6 +271,8 @@ async fn health(State(shared): State<Arc<Shared>>) -> Response {
         "rooms": rooms,
         "members": members,
         "connections": shared.connections.load(Ordering::Relaxed),
+        // Of the whole runtime, this request's own included.
+        "tasks": tokio::runtime::Handle::current().metrics().num_alive_tasks(),
     });
     Json(body).into_response()
 }

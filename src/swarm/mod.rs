@@ -70,7 +70,7 @@ pub struct Swarm {
     /// Closed, or broken.
     closing: Arc<AtomicBool>,
     done: Arc<Done>,
-    _runtime: Arc<SharedRuntime>,
+    runtime: Arc<SharedRuntime>,
 }
 
 /// Set when the room's task has ended.
@@ -146,7 +146,7 @@ impl Swarm {
             started: AtomicBool::new(false),
             closing,
             done,
-            _runtime: runtime,
+            runtime,
         })
     }
 
@@ -335,7 +335,8 @@ impl Swarm {
     }
 
     pub fn stats(&self) -> SwarmStats {
-        SwarmStats::new(self.driver.stats(), self.peers.all().len(), self.events.len())
+        let tasks = self.runtime.metrics().num_alive_tasks();
+        SwarmStats::new(self.driver.stats(), self.peers.all().len(), self.events.len(), tasks)
     }
 
     /// Bytes that were accepted for a channel and not acknowledged by the peer yet.

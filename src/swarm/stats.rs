@@ -73,10 +73,12 @@ pub struct SwarmStats {
     pub relayed_addresses: Vec<SocketAddr>,
     /// Why STUN or TURN servers gave nothing, in words.
     pub ice_server_errors: Vec<String>,
+    /// Tasks in the library's runtime, which all swarms of the process share: some for each swarm, and none for a link.
+    pub tasks: usize,
 }
 
 impl SwarmStats {
-    pub(super) fn new(stats: DriverStats, peers: usize, queued_events: usize) -> Self {
+    pub(super) fn new(stats: DriverStats, peers: usize, queued_events: usize, tasks: usize) -> Self {
         Self {
             peers,
             connections: stats.connections,
@@ -90,6 +92,7 @@ impl SwarmStats {
             reflexive_addresses: stats.reflexive_addresses,
             relayed_addresses: stats.relayed_addresses,
             ice_server_errors: stats.ice_server_errors,
+            tasks,
         }
     }
 }
