@@ -5,8 +5,11 @@ cd "$(dirname "$0")/.."
 export RTCSWARM_LIBRARY="$PWD/target/release/librtcswarm.so"
 [ "$(uname -s)" = Darwin ] && RTCSWARM_LIBRARY="${RTCSWARM_LIBRARY%.so}.dylib"
 venv="${VENV:-build/venv}"
+mkdir -p build
+trap 'kill "${swift:-}" 2>/dev/null || true' EXIT
 
-step() { printf '\n== %s\n' "$1"; }
+# With the minutes and seconds since the first.
+step() { printf '\n== %d:%02d %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$1"; }
 
 step "Rust: units, swarms over loopback, server, simulator, STUN and TURN, emulated networks, a soak, header"
 make --no-print-directory build
@@ -18,10 +21,17 @@ if [ "${CI:-}" = true ] || command -v doxygen >/dev/null; then make --no-print-d
 step "Python: types, the package, its wheel and sdist, the examples, the guide"
 (cd bindings/python && "../../$venv/bin/mypy")
 PYTHONPATH=bindings/python "$venv/bin/python" -m pytest -q bindings/python/tests
+# Each leaves a core idle half of its time: the compilers run on one, and the tests wait for deadlines.
+bindings/swift/test.sh >build/swift-test.log 2>&1 &
+swift=$!
 step "Kotlin: two peers, one in Python, media, JNI under stress, the guide"
 bindings/kotlin/test.sh
 step "Swift: two peers, peers in C, media, the guide, a package that depends on this one"
-bindings/swift/test.sh
+wait $swift || {
+  cat build/swift-test.log
+  exit 1
+}
+cat build/swift-test.log
 step "Browser: the JS original in Chromium and in Node, in one room with native peers"
 tests/browser/run.sh
 step "README: its examples as they stand there"
