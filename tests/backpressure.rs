@@ -193,10 +193,10 @@ fn who_does_not_read_and_who_is_slow_hold_up_nobody_and_cost_little() {
     until("the healthy have all", || members[3..].iter().all(|one| one.got.load(Ordering::Acquire) == MESSAGES));
     let took = began.elapsed();
     let peak = counting::take_peak() - before;
-    let [deaf, slow] = [0, 1].map(|place| sent[place] * MESSAGE >> 10);
+    let [deaf, slow] = [0, 1].map(|place| (sent[place] * MESSAGE) >> 10);
     println!(
         "{} MiB to each of two healthy peers in {took:?}; taken for the deaf {deaf} KiB, for the slow {slow} KiB; at most {} KiB for all",
-        MESSAGES * MESSAGE >> 20,
+        (MESSAGES * MESSAGE) >> 20,
         peak >> 10
     );
     assert!(sent[0] < MESSAGES / 2 && full[0] > 0, "nothing holds up the sender to who does not read: {sent:?}");
