@@ -166,6 +166,7 @@ fn name_of(reason: EndReason) -> &'static str {
         EndReason::ConnectTimeout => "connect timeout",
         EndReason::TooManyPeers => "too many peers",
         EndReason::ProtocolError => "protocol",
+        EndReason::LimitExceeded => "limit",
     }
 }
 

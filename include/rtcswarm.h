@@ -436,6 +436,11 @@
 #define RTCSWARM_REASON_PROTOCOL 8
 
 /*
+ It went over a limit that no honest peer reaches, and was cut off. It is not let in again for five minutes.
+ */
+#define RTCSWARM_REASON_LIMIT 9
+
+/*
  The channel that every peer has.
  */
 #define RTCSWARM_CHANNEL_FAST 0

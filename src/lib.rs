@@ -17,6 +17,15 @@
 #[cfg(test)]
 extern crate self as rtcswarm;
 
+/// What a hostile peer costs is measured.
+#[cfg(test)]
+#[path = "../tests/common/counting.rs"]
+mod counting;
+
+#[cfg(test)]
+#[global_allocator]
+static COUNTING: counting::Counting = counting::Counting;
+
 mod driver;
 pub mod ffi;
 pub mod hub;

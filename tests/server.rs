@@ -171,6 +171,41 @@ async fn connections_have_a_limit() {
 }
 
 #[tokio::test]
+async fn one_user_does_not_take_the_place_of_all() {
+    let server = serve(|config| config.connections_per_user = 2).await;
+    let token = token("mal", "room");
+    let first = Client::connect(server.address, &token).await;
+    let _second = Client::connect(server.address, &token).await;
+    let mut third = Client::connect(server.address, &token).await;
+    assert_eq!(third.hear_refusal().await, ("too-many-connections".into(), 4009));
+    Client::join(server.address, "ada", "room").await.sync().await;
+    // Room for one again, though the first said no goodbye.
+    drop(first);
+    let again = async {
+        loop {
+            let mut client = Client::connect(server.address, &token).await;
+            client.say(&ClientMessage::Close).await;
+            match client.next().await {
+                Heard::Close(1000, _) => return,
+                other => assert!(matches!(other, Heard::Message(ServerMessage::Error { .. })), "{other:?}"),
+            }
+        }
+    };
+    soon("room", again).await;
+}
+
+#[tokio::test]
+async fn pings_without_end_end_the_session() {
+    let server = serve(|config| config.hub.messages_per_second = 1).await;
+    let mut mal = Client::join(server.address, "mal", "room").await;
+    for _ in 0..20 {
+        mal.send(Message::Ping(Vec::new().into())).await;
+    }
+    let (_, code) = mal.hear_out().await;
+    assert_eq!(code, 4008);
+}
+
+#[tokio::test]
 async fn a_token_that_expires_ends_its_session() {
     // Five seconds of leeway are part of it, so this one is over in about two.
     let server = serve(|_| {}).await;

@@ -186,6 +186,7 @@ enum class Reason : std::int32_t {
     connect_timeout = RTCSWARM_REASON_CONNECT_TIMEOUT,
     too_many_peers = RTCSWARM_REASON_TOO_MANY_PEERS,
     protocol = RTCSWARM_REASON_PROTOCOL,
+    limit = RTCSWARM_REASON_LIMIT,
 };
 
 /// What a track is.

@@ -59,6 +59,9 @@ struct Serve {
     /// Connections at once.
     #[arg(long, env = "RTCSWARM_MAX_CONNECTIONS", default_value_t = 10_000)]
     max_connections: usize,
+    /// Connections of one user at once, in all its rooms.
+    #[arg(long, env = "RTCSWARM_CONNECTIONS_PER_USER", default_value_t = 128)]
+    connections_per_user: usize,
     /// Members in one room.
     #[arg(long, env = "RTCSWARM_MAX_MEMBERS", default_value_t = HubConfig::default().members_per_room)]
     max_members: usize,
@@ -169,6 +172,7 @@ async fn serve(serve: Serve) -> Result<(), String> {
         _ => None,
     };
     config.max_connections = serve.max_connections;
+    config.connections_per_user = serve.connections_per_user.max(1);
     config.allowed_origins = serve.allowed_origins;
     let read = |path: &PathBuf| std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()));
     config.page = serve.page.as_ref().map(read).transpose()?;

@@ -11,15 +11,19 @@ use crate::link::{
     TrackStats,
 };
 use crate::media::{Codec, LocalStreams, TrackId};
+use crate::mesh::LinkEnd;
 use crate::net::candidate::LocalCandidate;
 use crate::protocol::{ConnectionId, IceCandidate};
 use bytes::BytesMut;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
+
+/// Remote addresses of one connection that the table knows of.
+const MAX_ADDRESSES: usize = 512;
 
 /// One link of a swarm. All methods may be called from any thread.
 pub struct Connection {
@@ -28,6 +32,8 @@ pub struct Connection {
     shared: Weak<Shared>,
     tag: AtomicU64,
     native: AtomicBool,
+    /// Of what its owner was told beside messages, how many wait for the application.
+    asides: Arc<AtomicUsize>,
     /// The owner takes no messages now.
     paused: AtomicBool,
     /// The owner has closed it.
@@ -95,6 +101,7 @@ impl Connection {
             shared: Arc::downgrade(shared),
             tag: AtomicU64::new(0),
             native,
+            asides: Arc::default(),
             paused: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             core: Mutex::new(core),
@@ -124,6 +131,11 @@ impl Connection {
     /// The other end is a rtcswarm: its SDP says so. Known once a remote description is set.
     pub fn is_native(&self) -> bool {
         self.native.load(Ordering::Relaxed)
+    }
+
+    /// A count of the owner's.
+    pub fn asides(&self) -> &Arc<AtomicUsize> {
+        &self.asides
     }
 
     pub(super) fn ufrag(&self) -> Option<String> {
@@ -161,6 +173,12 @@ impl Connection {
         };
         self.finish(pumped);
         result.map_err(|_| DriverError::Engine("the WebRTC engine failed on this".into()))
+    }
+
+    /// Opens so many channels, however many there are.
+    #[cfg(test)]
+    pub fn open_many(self: &Arc<Self>, count: usize) {
+        let _ = self.with(Instant::now(), |link| (0..count).for_each(|_| link.open_one_more()));
     }
 
     pub fn apply_answer(self: &Arc<Self>, sdp: &str) -> Result<(), DriverError> {
@@ -458,18 +476,24 @@ impl Connection {
     /// The engine panicked: this connection is over, and no other.
     fn broken(&self, core: &mut Core) {
         tracing::error!(connection = %self.id, "the WebRTC engine failed");
-        self.fail_with(core, "the WebRTC engine failed");
+        self.fail_with(core, LinkEnd::Error("the WebRTC engine failed".into()));
     }
 
-    fn fail_with(&self, core: &mut Core, error: &str) {
+    fn fail_with(&self, core: &mut Core, end: LinkEnd) {
         let mut output = Output::default();
-        core.link.fail(error.to_owned(), &mut output);
+        core.link.fail(end, &mut output);
         self.queue(output.reports);
     }
 
     /// Ends it for a reason of ours; the owner hears it.
     pub(super) fn fail(self: &Arc<Self>, error: &str) {
-        self.fail_with(&mut self.core(), error);
+        self.fail_with(&mut self.core(), LinkEnd::Error(error.to_owned()));
+        self.deliver();
+    }
+
+    /// The other side does what no honest one does: it is cut off, and the owner hears why.
+    pub fn exceed(self: &Arc<Self>, what: &str) {
+        self.fail_with(&mut self.core(), LinkEnd::Excess(what.to_owned()));
         self.deliver();
     }
 
@@ -529,7 +553,7 @@ impl Connection {
         }));
         let mut deadline = pumped.unwrap_or_else(|_| {
             tracing::error!(connection = %self.id, "the WebRTC engine failed");
-            core.link.fail("the WebRTC engine failed".into(), &mut output);
+            core.link.fail(LinkEnd::Error("the WebRTC engine failed".into()), &mut output);
             None
         });
         if let Some(ufrag) = core.link.new_local_ufrag().filter(|_| !core.gone) {
@@ -599,6 +623,13 @@ impl Connection {
             }
             let known = core.addresses.contains(&datagram.remote);
             if !known {
+                if core.addresses.len() == MAX_ADDRESSES {
+                    // Each restart of ICE, and each address that checks come from, brings others.
+                    let settled = core.settled;
+                    let at = core.addresses.iter().position(|address| Some(*address) != settled).unwrap_or(0);
+                    let oldest = core.addresses.remove(at);
+                    shared.table().unlearn(oldest, self.key);
+                }
                 core.addresses.push(datagram.remote);
             }
             if certain || !known {

@@ -94,10 +94,13 @@ impl Deliveries {
                 _ => {}
             }
             if self.channel_notices > MAX_CHANNEL_NOTICES {
+                report = Report::Ended(LinkEnd::Excess("it opens and closes channels without end".into()));
+            }
+            if matches!(report, Report::Ended(LinkEnd::Excess(_))) {
                 self.flooded = true;
                 // Who does this loses what was to come, too.
                 self.queue.clear();
-                report = Report::Ended(LinkEnd::Error("the peer opens and closes channels without end".into()));
+                self.channel_notices = 0;
             }
             self.queue.push_back(Notice::Report(report));
         }
@@ -182,7 +185,7 @@ impl Deliveries {
                 self.channel_notices = self.channel_notices.saturating_sub(1);
             }
             Notice::Report(Report::Ended(end)) => {
-                let ours = matches!(end, LinkEnd::Error(_));
+                let ours = matches!(end, LinkEnd::Error(_) | LinkEnd::Excess(_));
                 // Whatever else the engine may still come up with is not for the owner.
                 self.close();
                 return Some(Next::End { notice, ours });

@@ -66,6 +66,13 @@ impl Table {
         }
     }
 
+    /// It is not this connection's any more.
+    pub fn unlearn(&mut self, address: SocketAddr, key: Key) {
+        if self.by_address.get(&address).is_some_and(|connection| connection.key() == key) {
+            self.by_address.remove(&address);
+        }
+    }
+
     pub fn by_ufrag(&self, ufrag: &str) -> Option<&Arc<Connection>> {
         self.by_ufrag.get(ufrag)
     }
@@ -80,9 +87,7 @@ impl Table {
             self.by_ufrag.remove(ufrag);
         }
         for address in addresses {
-            if self.by_address.get(address).is_some_and(|connection| connection.key() == key) {
-                self.by_address.remove(address);
-            }
+            self.unlearn(*address, key);
         }
     }
 }

@@ -720,7 +720,7 @@ fn who_opens_and_closes_channels_without_end_is_let_go() {
         rounds += 1;
         assert!(rounds < 10_000, "it listens for ever");
     }
-    b.wait(&answerer, "end", |heard| matches!(heard.last(), Some(Heard::Ended(LinkEnd::Error(_)))).then_some(()));
+    b.wait(&answerer, "end", |heard| matches!(heard.last(), Some(Heard::Ended(LinkEnd::Excess(_)))).then_some(()));
 }
 
 /// By which threads messages were told.

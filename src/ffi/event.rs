@@ -106,6 +106,8 @@ pub const RTCSWARM_REASON_CONNECT_TIMEOUT: i32 = 6;
 pub const RTCSWARM_REASON_TOO_MANY_PEERS: i32 = 7;
 /// What it sent could not be used.
 pub const RTCSWARM_REASON_PROTOCOL: i32 = 8;
+/// It went over a limit that no honest peer reaches, and was cut off. It is not let in again for five minutes.
+pub const RTCSWARM_REASON_LIMIT: i32 = 9;
 
 /// The channel that every peer has.
 pub const RTCSWARM_CHANNEL_FAST: u32 = 0;
@@ -321,6 +323,7 @@ fn reason_number(reason: EndReason) -> i32 {
         EndReason::ConnectTimeout => RTCSWARM_REASON_CONNECT_TIMEOUT,
         EndReason::TooManyPeers => RTCSWARM_REASON_TOO_MANY_PEERS,
         EndReason::ProtocolError => RTCSWARM_REASON_PROTOCOL,
+        EndReason::LimitExceeded => RTCSWARM_REASON_LIMIT,
     }
 }
 
@@ -356,6 +359,7 @@ const REASONS: &[(i32, &CStr)] = &[
     (RTCSWARM_REASON_CONNECT_TIMEOUT, c"connect timeout"),
     (RTCSWARM_REASON_TOO_MANY_PEERS, c"too many peers"),
     (RTCSWARM_REASON_PROTOCOL, c"protocol error"),
+    (RTCSWARM_REASON_LIMIT, c"limit exceeded"),
 ];
 
 /// The name of an event's kind, for logs: "peer open". Static; "unknown" for any other number. Any thread.

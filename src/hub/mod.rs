@@ -255,6 +255,15 @@ impl Hub {
         }
     }
 
+    /// Something of a client's that is no message and costs as much to read, like a ping: it counts as one. Ignored for a session that
+    /// is gone.
+    pub fn count(&mut self, now: Instant, session: SessionId) {
+        let Some(client) = self.sessions.get_mut(&session) else { return };
+        if !client.may_send(now, self.config.messages_per_second) {
+            self.close(now, session, CloseReason::TooManyMessages);
+        }
+    }
+
     /// The client's transport is gone without a `close`: the grace period begins. Idempotent.
     pub fn disconnect(&mut self, now: Instant, session: SessionId) {
         let Some(client) = self.sessions.remove(&session) else { return };

@@ -5,7 +5,7 @@
 //! a stream for free before the other end does. Instead both ends say on `fast` that everything of theirs has arrived
 //! ([`Control::ChannelDone`]), and the next channel of the same kind gets the stream ([`Control::ChannelOpen`]).
 
-use super::pieces::{Inbox, Unfinished, PIECE};
+use super::pieces::{Broken, Inbox, Unfinished, PIECE};
 use super::LinkConfig;
 use crate::protocol::Control;
 use bytes::BytesMut;
@@ -17,6 +17,10 @@ use webrtc::peer_connection::RTCPeerConnection;
 const MAX_CHANNELS: usize = 1024;
 /// … and above which the other side, which counts as we do, is not one of us.
 const TOO_MANY_CHANNELS: usize = 2 * MAX_CHANNELS;
+
+/// What may wait of answers to control messages that the other side does not take, beside what the application sends.
+const MAX_ANSWERS: usize = 4096;
+const MAX_ANSWER_BYTES: usize = 4 << 20;
 
 /// Bytes of a channel's label, and of its protocol.
 pub(super) const MAX_LABEL: usize = 1024;
@@ -250,7 +254,7 @@ impl Channels {
     }
 
     /// What has come on a channel, once it is whole.
-    pub fn whole(&mut self, wire: Wire, is_text: bool, data: BytesMut) -> Result<Option<(bool, BytesMut)>, String> {
+    pub fn whole(&mut self, wire: Wire, is_text: bool, data: BytesMut) -> Result<Option<(bool, BytesMut)>, Broken> {
         match self.wires.get_mut(&wire) {
             Some(channel) => channel.inbox.take(&mut self.unfinished, is_text, data),
             None => Ok(None),
@@ -384,39 +388,45 @@ impl Channels {
         }
     }
 
-    /// What the other side says of a channel. What makes no sense is passed over.
-    pub fn control(&mut self, control: Control) {
+    /// What the other side says of a channel. What makes no sense is passed over; gives whether it made any.
+    pub fn control(&mut self, control: Control) -> bool {
         let of_stream = |channels: &Self, stream: u16| {
             let found = channels.wires.iter().find(|(_, channel)| channel.stream == Some(stream));
             found.map(|(wire, _)| *wire).filter(|wire| !channels.is_fast(*wire))
         };
         match control {
             Control::ChannelDone { stream } => {
-                let Some(wire) = of_stream(self, stream) else { return };
+                let Some(wire) = of_stream(self, stream) else { return false };
                 // It would not be done with what it had not opened.
                 self.open_again(wire);
-                let Some(channel) = self.wires.get_mut(&wire) else { return };
-                if channel.phase != Phase::Idle {
-                    channel.phase = Phase::Closing;
-                    channel.heard_done = true;
-                    self.closing = true;
+                let Some(channel) = self.wires.get_mut(&wire) else { return false };
+                if channel.phase == Phase::Idle || channel.heard_done {
+                    return false;
                 }
+                channel.phase = Phase::Closing;
+                channel.heard_done = true;
+                self.closing = true;
             }
             Control::ChannelOpen { stream, label, protocol } => {
-                let Some(wire) = of_stream(self, stream) else { return };
-                let Some(channel) = self.wires.get_mut(&wire).filter(|channel| !channel.own) else { return };
-                if channel.phase == Phase::Idle || (channel.told_done && channel.heard_done) {
-                    channel.next = Some((label, protocol));
-                    self.closing = true;
+                let Some(wire) = of_stream(self, stream) else { return false };
+                let Some(channel) = self.wires.get_mut(&wire).filter(|channel| !channel.own) else { return false };
+                let through = channel.phase == Phase::Idle || (channel.told_done && channel.heard_done);
+                if !through || channel.next.is_some() {
+                    return false;
                 }
+                channel.next = Some((label, protocol));
+                self.closing = true;
             }
             Control::ChannelAck { stream } => {
-                if let Some(wire) = of_stream(self, stream) {
-                    self.open_again(wire);
+                let Some(wire) = of_stream(self, stream) else { return false };
+                if self.wires.get(&wire).is_none_or(|channel| channel.phase != Phase::Opening) {
+                    return false;
                 }
+                self.open_again(wire);
             }
-            _ => {}
+            _ => return false,
         }
+        true
     }
 
     /// The next thing to do. `read`: whatever has arrived was taken.
@@ -492,6 +502,13 @@ impl Channels {
         let outstanding = outstanding(engine, wire);
         channel.acknowledge(outstanding);
         Some((outstanding, channel.unacknowledged.len()))
+    }
+
+    /// More waits for the other side than the application may have sent, by what this side had to answer.
+    pub fn is_choked(&mut self, engine: &mut RTCPeerConnection) -> bool {
+        let most = (self.high_water.saturating_add(MAX_ANSWER_BYTES), self.high_messages.saturating_add(MAX_ANSWERS));
+        let load = self.load(engine, ChannelId::FAST);
+        load.is_some_and(|(bytes, messages)| bytes > most.0 || messages > most.1)
     }
 
     /// Gives the bytes that were outstanding before.

@@ -27,13 +27,19 @@ impl Link {
         self.media.tell_again();
     }
 
-    pub(super) fn hear_of_media(&mut self, control: Control, output: &mut Output) {
+    pub(super) fn hear_of_media(&mut self, now: Instant, control: Control, output: &mut Output) {
+        if !self.guard.may_announce(now) {
+            return self.exceed("it announces streams and tracks without end", output);
+        }
         if let Err(error) = self.media.hear(&mut self.engine, control) {
             self.end(LinkEnd::Error(error), output);
         }
     }
 
     pub(super) fn say(&mut self, now: Instant, control: &Control, output: &mut Output) {
+        if self.channels.is_choked(&mut self.engine) {
+            return self.exceed("it takes nothing of what it asks for", output);
+        }
         let text = control.to_text();
         let said = self.channels.send(&mut self.engine, now, ChannelId::FAST, true, text.as_bytes().into(), true);
         if let Err(error) = said {

@@ -586,6 +586,11 @@ impl Media {
         track.is_live().then_some(track.id)
     }
 
+    /// Whether the other side has said that it sends by this source.
+    pub fn describes(&self, source: u32) -> bool {
+        self.transceivers.iter().any(|one| one.incoming.has_source(source))
+    }
+
     pub fn receiving(&mut self, track: TrackId) -> Option<&mut Transceiver> {
         self.transceivers.iter_mut().find(|one| one.incoming.track == Some(track))
     }

@@ -8,6 +8,7 @@ mod codecs;
 mod engine;
 mod feedback;
 mod flow;
+mod guard;
 mod media;
 mod negotiation;
 mod payload;
@@ -27,9 +28,10 @@ use crate::protocol::{parse_text, Control, IceCandidate, TextKind, CONTROL_PREFI
 use bytes::BytesMut;
 use channels::{is_wordy, Channels, Step, MAX_LABEL};
 use engine::CHECK_INTERVAL;
+use guard::Guard;
 use media::Media;
 use negotiation::Negotiation;
-use pieces::PIECE;
+use pieces::{Broken, PIECE};
 use repeats::Repeats;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
@@ -194,6 +196,9 @@ pub(crate) struct Link {
     /// ICE had a pair to send on, once.
     path_found: bool,
     ended: bool,
+    /// Because the other side went too far: nothing more is read.
+    cut_off: bool,
+    guard: Guard,
     /// A check of ours has succeeded: the engine may nominate.
     nominate: bool,
     /// Data moved last.
@@ -204,18 +209,15 @@ pub(crate) struct Link {
 }
 
 /// What the other side says by this text of the link itself, if that is what it is.
-fn of_link(text: &[u8]) -> Option<Control> {
-    if !text.starts_with(CONTROL_PREFIX.as_bytes()) {
-        return None;
-    }
-    match parse_text(std::str::from_utf8(text).ok()?) {
-        TextKind::Control(control) => Some(control),
-        _ => None,
-    }
+fn of_link(text: &[u8]) -> Option<TextKind> {
+    text.starts_with(CONTROL_PREFIX.as_bytes()).then_some(())?;
+    // What is no text is broken, too.
+    Some(std::str::from_utf8(text).map_or_else(|error| TextKind::Malformed(error.to_string()), parse_text))
 }
 
 /// A description of the other side's.
 fn for_engine(sdp: &str) -> String {
+    let sdp = &sdp::with_few_candidates(sdp, MAX_CANDIDATES);
     if sdp::is_native(sdp) {
         sdp::with_messages_up_to(sdp, PIECE)
     } else {
@@ -260,6 +262,8 @@ impl Link {
             ice_failed_timeout: config.ice_failed_timeout,
             path_found: false,
             ended: false,
+            cut_off: false,
+            guard: Guard::default(),
             nominate: false,
             active: now,
             messages: stats::Counters::default(),
@@ -376,6 +380,12 @@ impl Link {
             if self.early_dtls.len() < MAX_EARLY_DTLS {
                 self.early_dtls.push((local, remote, data));
             }
+            return;
+        }
+        if !self.guard.admits_source(&data, |source| self.media.describes(source)) {
+            return;
+        }
+        if stun::is_binding_request(&data) && !self.guard.admits_asker(remote, self.path.has_candidate(remote)) {
             return;
         }
         if !self.path_found && stun::is_nomination(&data) {
@@ -498,20 +508,25 @@ impl Link {
     fn read(&mut self, now: Instant, output: &mut Output) {
         // What is there already, and only then what `poll_read` finds: it asks every layer of the engine each time.
         while let Some(message) = self.engine.poll_data_read().or_else(|| self.engine.poll_read()) {
+            if self.cut_off {
+                return;
+            }
             if let RTCMessage::RtpPacket(_, packet) = message.message {
                 self.take_packet(now, packet);
             } else if let RTCMessage::DataChannelMessage(id, message) = message.message {
                 self.active = now;
                 if message.is_string {
                     match of_link(&message.data) {
-                        Some(control) if control.is_of_media() && self.channels.is_fast(id) => {
-                            self.hear_of_media(control, output);
+                        Some(TextKind::Control(control)) if control.is_of_media() && self.channels.is_fast(id) => {
+                            self.hear_of_media(now, control, output);
                             continue;
                         }
-                        Some(control) if control.is_of_channels() && self.native => {
-                            self.hear_of_channels(id, control, output);
+                        Some(TextKind::Control(control)) if control.is_of_channels() && self.native => {
+                            self.hear_of_channels(now, id, control, output);
                             continue;
                         }
+                        // The owner says what is wrong with it.
+                        Some(TextKind::Malformed(_)) if self.channels.is_fast(id) => self.hear_nonsense(now, output),
                         _ => {}
                     }
                 }
@@ -523,20 +538,33 @@ impl Link {
                         output.reports.push(Report::Message(Message { channel, is_text, data }));
                     }
                     Ok(None) => {}
-                    Err(error) => self.end(LinkEnd::Error(error), output),
+                    Err(Broken::Nonsense(error)) => self.end(LinkEnd::Error(error), output),
+                    Err(Broken::TooMany) => self.exceed("it begins messages without end and ends none", output),
                 }
             }
         }
     }
 
-    fn hear_of_channels(&mut self, wire: usize, control: Control, output: &mut Output) {
+    fn hear_of_channels(&mut self, now: Instant, wire: usize, control: Control, output: &mut Output) {
         if let Control::Pieces { size, text } = control {
             if let Err(error) = self.channels.announced(wire, text, size, self.local_max_message_size) {
                 self.end(LinkEnd::Error(error), output);
             }
-        } else if self.channels.is_fast(wire) {
-            self.channels.control(control);
+        } else if !self.channels.is_fast(wire) || !self.channels.control(control) {
+            self.hear_nonsense(now, output);
         }
+    }
+
+    fn hear_nonsense(&mut self, now: Instant, output: &mut Output) {
+        if !self.guard.may_err(now) {
+            self.exceed("it sends control messages that make no sense", output);
+        }
+    }
+
+    /// The other side does what no honest one does.
+    pub(super) fn exceed(&mut self, what: &str, output: &mut Output) {
+        self.cut_off = true;
+        self.end(LinkEnd::Excess(what.to_owned()), output);
     }
 
     /// Does what the channels want. `read`: whatever has arrived was taken.
@@ -621,7 +649,7 @@ impl Link {
         };
         opened.set_buffered_amount_low_threshold(self.channels.low_water() as u32);
         if self.channels.opened(wire, opened.stream_id(), &label, &options).is_err() {
-            return self.end(LinkEnd::Error("the peer opens channels without end".into()), output);
+            return self.exceed("it opens channels without end", output);
         }
         if self.channels.is_fast(wire) {
             self.open = true;
@@ -647,8 +675,8 @@ impl Link {
     }
 
     /// For what we found out ourselves.
-    pub fn fail(&mut self, error: String, output: &mut Output) {
-        self.end(LinkEnd::Error(error), output);
+    pub fn fail(&mut self, end: LinkEnd, output: &mut Output) {
+        self.end(end, output);
     }
 
     /// Asks for a further channel.

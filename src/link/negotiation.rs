@@ -104,6 +104,7 @@ impl Link {
     }
 
     fn make_answer(&mut self, now: Instant, offer: &str) -> EngineResult<String> {
+        sdp::check(offer)?;
         let theirs = sections(offer);
         let description = engine(RTCSessionDescription::offer(with_open_directions(&for_engine(offer))))?;
         // Another restart is one enough.
@@ -137,6 +138,7 @@ impl Link {
 
     /// A renegotiation by the other side; gives the answer, or nothing where an offer of ours goes before.
     pub fn apply_offer(&mut self, now: Instant, offer: &str) -> EngineResult<Option<String>> {
+        sdp::check(offer)?;
         if let Some(offering) = &mut self.negotiation.offering {
             // A browser takes its own back when ours arrives. Of two natives, who made the connection's first offer wins.
             if !self.native || self.offerer {
@@ -168,6 +170,7 @@ impl Link {
 
     /// One that answers nothing, because its offer was repeated, is passed over.
     pub fn apply_answer(&mut self, now: Instant, answer: &str) -> EngineResult<()> {
+        sdp::check(answer)?;
         let Some(offering) = self.negotiation.offering.take() else { return Ok(()) };
         let theirs = sections(answer);
         // The engine would find out only after it has left the state in which the right answer could come.

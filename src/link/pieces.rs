@@ -7,8 +7,17 @@ use bytes::BytesMut;
 
 /// Bytes of the largest message that the engines of two native peers see.
 pub(super) const PIECE: usize = 49_152;
-/// Bytes of messages that are not whole yet, on all channels of a link.
-const MOST: usize = 64 << 20;
+/// Bytes of messages that are not whole yet, on all channels of a link: room is made for each of them when its first piece comes. A sender
+/// of this kind begins a message when the one before is sent, so that few are under way at a time.
+const MOST: usize = 32 << 20;
+
+/// Why what comes is of no use.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Broken {
+    Nonsense(String),
+    /// Too many messages are begun and not ended.
+    TooMany,
+}
 
 /// A message that is not whole yet.
 struct Assembly {
@@ -44,16 +53,16 @@ impl Inbox {
         unfinished: &mut Unfinished,
         is_text: bool,
         data: BytesMut,
-    ) -> Result<Option<(bool, BytesMut)>, String> {
+    ) -> Result<Option<(bool, BytesMut)>, Broken> {
         let Some(assembly) = &mut self.0 else { return Ok(Some((is_text, data))) };
         if is_text || data.is_empty() || assembly.data.len() + data.len() > assembly.size {
-            return Err("what comes is not the rest of the message that was announced".into());
-        }
-        unfinished.0 += data.len();
-        if unfinished.0 > MOST {
-            return Err("too many messages are begun and not ended".into());
+            return Err(Broken::Nonsense("what comes is not the rest of the message that was announced".into()));
         }
         if assembly.data.is_empty() {
+            if unfinished.0 + assembly.size > MOST {
+                return Err(Broken::TooMany);
+            }
+            unfinished.0 += assembly.size;
             assembly.data.reserve(assembly.size);
         }
         assembly.data.extend_from_slice(&data);
@@ -67,8 +76,8 @@ impl Inbox {
 
     /// The channel is over.
     pub fn clear(&mut self, unfinished: &mut Unfinished) {
-        if let Some(assembly) = self.0.take() {
-            unfinished.0 -= assembly.data.len();
+        if let Some(assembly) = self.0.take().filter(|assembly| !assembly.data.is_empty()) {
+            unfinished.0 -= assembly.size;
         }
     }
 }
@@ -91,7 +100,7 @@ mod tests {
         assert!(inbox.take(&mut unfinished, false, piece(0)).is_err());
         assert!(inbox.take(&mut unfinished, false, piece(PIECE + 3)).is_err());
         assert_eq!(inbox.take(&mut unfinished, false, piece(PIECE)), Ok(None));
-        assert_eq!(unfinished.0, PIECE);
+        assert_eq!(unfinished.0, PIECE + 2);
         assert_eq!(inbox.take(&mut unfinished, false, piece(2)), Ok(Some((true, piece(PIECE + 2)))));
         assert_eq!(unfinished.0, 0);
         inbox.announce(true, PIECE + 2, 262_144).unwrap();
@@ -106,8 +115,9 @@ mod tests {
         let mut begin = |_| {
             let mut inbox = Inbox::default();
             inbox.announce(false, 262_144, 262_144).unwrap();
-            inbox.take(&mut unfinished, false, BytesMut::from(&[0; 60_000][..])).is_ok()
+            // The room is made for all of it.
+            inbox.take(&mut unfinished, false, BytesMut::from(&[0; 1][..])).is_ok()
         };
-        assert_eq!((0..2000).take_while(|number| begin(*number)).count(), MOST / 60_000);
+        assert_eq!((0..2000).take_while(|number| begin(*number)).count(), MOST / 262_144);
     }
 }

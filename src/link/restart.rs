@@ -61,6 +61,7 @@ impl Link {
         self.path_gone = false;
         self.path.forget();
         self.candidates = 0;
+        self.guard.forget_askers();
         self.ufrag_changed = true;
         self.nominations.clear();
         for candidate in &self.local_candidates {

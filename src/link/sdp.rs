@@ -9,6 +9,22 @@ const NATIVE: &str = "a=rtcswarm:1";
 /// What the other side takes when it does not say (RFC 8841, 6.1).
 const DEFAULT_MAX_MESSAGE_SIZE: usize = 65_536;
 
+/// Bytes of a description, and its sections: 128 tracks of a browser's take 700 KiB.
+const MAX_BYTES: usize = 1 << 20;
+const MAX_SECTIONS: usize = 256;
+
+/// Refuses what the engine, whose work grows with the square of some of it, should not see.
+pub(super) fn check(sdp: &str) -> Result<(), String> {
+    if sdp.len() > MAX_BYTES {
+        return Err(format!("a description of {} bytes, of {MAX_BYTES} at most", sdp.len()));
+    }
+    let sections = sdp.lines().filter(|line| line.starts_with("m=")).count();
+    if sections > MAX_SECTIONS {
+        return Err(format!("a description of {sections} sections, of {MAX_SECTIONS} at most"));
+    }
+    Ok(())
+}
+
 /// The description as it is sent: marked as native, and with `role` as DTLS role in an answer.
 ///
 /// The engine answers every renegotiation with `active`, but a role that is settled must be repeated (RFC 8842, 5.5): whoever was
@@ -60,6 +76,16 @@ pub(super) fn with_candidates(sdp: &str, wanted: impl Fn(SocketAddr) -> bool) ->
     let kept = sdp.lines().filter(|line| match line.strip_prefix("a=candidate:") {
         Some(candidate) => candidate_address(candidate).is_none_or(&wanted),
         None => true,
+    });
+    kept.flat_map(|line| [line, "\r\n"]).collect()
+}
+
+/// Without those of its candidates that are too many: each is checked from each of our addresses.
+pub(super) fn with_few_candidates(sdp: &str, most: usize) -> String {
+    let mut candidates = 0;
+    let kept = sdp.lines().filter(|line| {
+        candidates += usize::from(line.starts_with("a=candidate:"));
+        !line.starts_with("a=candidate:") || candidates <= most
     });
     kept.flat_map(|line| [line, "\r\n"]).collect()
 }

@@ -7,6 +7,11 @@ use crate::protocol::TrackKind;
 /// Percent-encoded (RFC 3986, 2.1).
 const TRACK_NAME: &str = "a=rtcswarm-track:";
 
+/// Sources of one section; a browser's has two, and six where it sends one picture in three sizes.
+const MAX_SSRCS: usize = 32;
+/// There are 128 payload types.
+const MAX_CODECS: usize = 128;
+
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Section {
     pub kind: Option<TrackKind>,
@@ -58,7 +63,7 @@ impl Section {
             "mid" => self.mid = value.trim().to_owned(),
             "ssrc" => {
                 let ssrc = value.split(' ').next().and_then(|ssrc| ssrc.parse().ok());
-                if let Some(ssrc) = ssrc.filter(|ssrc| !self.ssrcs.contains(ssrc)) {
+                if let Some(ssrc) = ssrc.filter(|ssrc| self.ssrcs.len() < MAX_SSRCS && !self.ssrcs.contains(ssrc)) {
                     self.ssrcs.push(ssrc);
                 }
             }
@@ -66,7 +71,7 @@ impl Section {
                 let Some((number, encoding)) = value.split_once(' ') else { return };
                 let codec = Codec::from_name(encoding.split('/').next().unwrap_or_default());
                 if let (Ok(number), Some(codec)) = (number.parse(), codec) {
-                    if Some(codec.kind()) == self.kind {
+                    if Some(codec.kind()) == self.kind && self.codecs.len() < MAX_CODECS {
                         self.codecs.push((number, codec));
                         if codec == Codec::H264 {
                             self.single_nal.push(number);

@@ -84,6 +84,9 @@ impl Counters {
     }
 }
 
+/// Remote candidates that are known of.
+const MAX_REMOTE: usize = 256;
+
 /// Where a link's data goes, and what kinds of candidates its ends are.
 #[derive(Default)]
 pub(super) struct Path {
@@ -99,7 +102,17 @@ impl Path {
     }
 
     pub fn remote_candidate(&mut self, text: &str) {
-        self.remote.extend(parse(text));
+        let fresh = parse(text).filter(|candidate| !self.remote.contains(candidate));
+        // Each restart of ICE brings others.
+        if fresh.is_some() && self.remote.len() == MAX_REMOTE {
+            self.remote.remove(0);
+        }
+        self.remote.extend(fresh);
+    }
+
+    /// Whether the other side has named this address.
+    pub fn has_candidate(&self, remote: SocketAddr) -> bool {
+        self.remote.iter().any(|(address, _)| *address == remote)
     }
 
     pub fn is_relayed(&self, local: SocketAddr, remote: SocketAddr) -> bool {

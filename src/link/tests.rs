@@ -1,6 +1,7 @@
 //! Two links and nothing else: the datagrams pass from hand to hand, in the order and at the time of the test's choosing.
 
 mod handshake;
+mod hostile;
 mod lossy;
 mod media;
 mod restart;
@@ -19,6 +20,12 @@ impl Link {
         if let Some(mut open) = self.engine.data_channel(wire) {
             let _ = open.close();
         }
+    }
+
+    /// Opens a channel more, however many there are.
+    pub fn open_one_more(&mut self) {
+        // One that the engine refuses is none.
+        let _ = self.engine.create_data_channel("more", None);
     }
 }
 

@@ -20,11 +20,14 @@
 //! - When a link loses its path, ICE is restarted for it. One that fails while both members stay is dropped at the server,
 //!   which pairs the two anew: at once for one that was well for a while, with growing pauses for one that fails again.
 //!   The peer waits for its next link and stays the same; it ends when that takes too long.
+//! - Who goes over a limit that no honest peer reaches is cut off, and not let in again for a while (`limits`).
 //! - Every wait has a deadline, and a peer has exactly one terminal event.
 //!
 //! The driver of a mesh (`swarm`, or the simulator) does what the actions say, in order, and reports
 //! what came of it.
 
+mod budget;
+mod limits;
 mod peers;
 mod repair;
 mod restart;
@@ -34,6 +37,7 @@ mod spares;
 mod tests;
 
 use crate::protocol::{ClientMessage, ConnectionId, Control, IceCandidate, RoomId, ServerMessage, SessionSignal};
+pub(crate) use budget::Budget;
 use rand::rngs::StdRng;
 use rand::SeedableRng;
 use repair::Repair;
@@ -191,6 +195,8 @@ pub enum LinkEnd {
     IceFailed,
     /// The engine refused something, with its words.
     Error(String),
+    /// The other side went over a limit that no honest peer reaches, which it says.
+    Excess(String),
 }
 
 /// Why a peer is no more, or never was.
@@ -212,6 +218,8 @@ pub enum EndReason {
     TooManyPeers,
     /// What it sent could not be used.
     ProtocolError,
+    /// It went over a limit that no honest peer reaches, and was cut off. It is not let in again for a while.
+    LimitExceeded,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -249,6 +257,8 @@ pub struct Mesh {
     retry_spares: Option<Instant>,
     /// By user id: connections that failed.
     repairs: BTreeMap<String, Repair>,
+    /// By user id: until when those that were cut off are not let in.
+    shunned: BTreeMap<String, Instant>,
     actions: VecDeque<Action>,
 }
 
@@ -277,6 +287,8 @@ struct Connection {
     left: bool,
     /// The other end's DTLS fingerprint: names the running swarm it belongs to.
     instance: Option<String>,
+    /// The other end's renegotiations.
+    offers: Budget,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -332,6 +344,7 @@ impl Mesh {
             owed: 0,
             retry_spares: None,
             repairs: BTreeMap::new(),
+            shunned: BTreeMap::new(),
             actions: VecDeque::new(),
         }
     }

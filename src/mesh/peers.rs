@@ -1,5 +1,6 @@
 //! The life of peers and of their connections.
 
+use super::limits::offers;
 use super::{Action, Connection, EndReason, Held, LinkEnd, LinkState, Mesh, MeshEvent, Peer, PeerId, Stage};
 use crate::protocol::{ConnectionId, Control};
 use std::sync::atomic::Ordering;
@@ -18,6 +19,7 @@ impl Connection {
             unlinked: false,
             left: false,
             instance: None,
+            offers: offers(),
         }
     }
 }
@@ -107,13 +109,16 @@ impl Mesh {
         if connection.user_id.is_none() {
             return self.spare_failed(now, id);
         }
+        if let LinkEnd::Excess(detail) = cause {
+            return self.cut_off(now, id, &detail);
+        }
         let (reason, detail) = match cause {
             _ if connection.left => (EndReason::Left, "it left the room".to_owned()),
             LinkEnd::RemoteClosed => (EndReason::RemoteClose, "the other side closed the connection".to_owned()),
             LinkEnd::IceFailed if open => (EndReason::ConnectionLost, "the path to it is lost".to_owned()),
             LinkEnd::IceFailed => (EndReason::ConnectTimeout, "no path to it was found".to_owned()),
             LinkEnd::Error(text) if open => (EndReason::ConnectionLost, text),
-            LinkEnd::Error(text) => (EndReason::ProtocolError, text),
+            LinkEnd::Error(text) | LinkEnd::Excess(text) => (EndReason::ProtocolError, text),
         };
         self.forget_connection(now, id, reason, &detail, true);
     }

@@ -1,5 +1,6 @@
 //! What the server says, and what is said to it.
 
+use super::limits::{is_bearable, MAX_CONNECTIONS};
 use super::{Action, Connection, EndReason, ErrorCode, Held, Life, Mesh, MeshEvent, Stage, MAX_HELD_SIGNALS};
 use crate::protocol::{ClientMessage, ConnectionId, IceCandidate, ServerMessage, SessionSignal};
 use std::time::Instant;
@@ -7,6 +8,13 @@ use std::time::Instant;
 /// The `a=fingerprint` of a description (RFC 8122): whoever has the same one is the same running swarm.
 fn fingerprint(sdp: &str) -> Option<String> {
     sdp.lines().find_map(|line| line.strip_prefix("a=fingerprint:")).map(|value| value.trim().to_owned())
+}
+
+fn is_bearable_signal(signal: &SessionSignal) -> bool {
+    match signal {
+        SessionSignal::Offer { .. } => true,
+        SessionSignal::Candidate { candidate } => is_bearable(candidate.as_ref()),
+    }
 }
 
 impl Connection {
@@ -90,7 +98,7 @@ impl Mesh {
             ServerMessage::Accept { id, user_id, signals } => self.accepted_for_us(now, id, user_id, signals),
             ServerMessage::OfferAccepted { id, user_id } => self.offer_accepted(now, &id, user_id),
             ServerMessage::OfferRequest => self.offer_requested(now),
-            ServerMessage::Offer { id, sdp } => self.renegotiate(id, sdp),
+            ServerMessage::Offer { id, sdp } => self.renegotiate(now, id, sdp),
             ServerMessage::Answer { id, sdp } => self.answered(now, id, sdp),
             ServerMessage::Candidate { id, candidate } => self.candidate(id, candidate),
             ServerMessage::Linked { id } => {
@@ -121,6 +129,10 @@ impl Mesh {
         if let Some(why) = refused {
             return self.protocol_error(format!("accept {id} {why}"));
         }
+        if self.is_shunned(now, &user_id) {
+            // Whoever offers waits in vain: the server takes the two for paired until then.
+            return;
+        }
         let instance = match signals.first() {
             Some(SessionSignal::Offer { sdp }) => fingerprint(sdp),
             _ => None,
@@ -135,9 +147,13 @@ impl Mesh {
             return self.event(MeshEvent::PeerFailed { peer, user_id, reason: EndReason::TooManyPeers, detail });
         };
         let active = peer.active.clone();
+        if self.connections_of(&user_id).len() >= MAX_CONNECTIONS {
+            return self.protocol_error(format!("accept {id} is one connection to {user_id} too many"));
+        }
         let rivals = self.rivals(&user_id, &id, instance.as_deref());
         if rivals.iter().any(|rival| Some(rival) == active.as_ref() || *rival < id) {
             let mut signals = signals;
+            signals.retain(is_bearable_signal);
             signals.truncate(MAX_HELD_SIGNALS);
             let deadline = now + self.config.answer_timeout;
             if let Some(peer) = self.peers.get_mut(&user_id) {
@@ -193,7 +209,9 @@ impl Mesh {
                     self.actions.push_back(Action::AcceptOffer { connection: id.clone(), sdp });
                 }
                 SessionSignal::Offer { .. } => {}
-                SessionSignal::Candidate { candidate } => candidates.push(candidate),
+                SessionSignal::Candidate { candidate } => {
+                    candidates.extend(is_bearable(candidate.as_ref()).then_some(candidate));
+                }
             }
         }
         for candidate in candidates {
@@ -207,6 +225,10 @@ impl Mesh {
         if !spare || user_id == self.config.user_id {
             // A spare that we gave up a moment ago: its taker's deadline runs.
             return;
+        }
+        if self.is_shunned(now, &user_id) {
+            self.connections.remove(id);
+            return self.actions.push_back(Action::CloseLink { connection: id.clone(), flush: false });
         }
         if !self.peers.contains_key(&user_id) && self.peers.len() >= self.config.max_peers {
             let peer = self.next_peer_id();
@@ -264,7 +286,7 @@ impl Mesh {
     }
 
     /// The other end renegotiates. If both do, the link decides: it knows what is under way, and who is at the other end.
-    fn renegotiate(&mut self, id: ConnectionId, sdp: String) {
+    fn renegotiate(&mut self, now: Instant, id: ConnectionId, sdp: String) {
         let held = self.peers.values_mut().find_map(|peer| peer.held.as_mut().filter(|held| held.connection == id));
         if let Some(held) = held {
             // Its last offer is what will be answered.
@@ -277,6 +299,10 @@ impl Mesh {
                 self.protocol_error(format!("an offer on connection {id} that is from somebody else"));
             }
             Some(Stage::Open | Stage::Connecting) => {
+                if self.connections.get_mut(&id).is_some_and(|connection| !connection.offers.spend(now)) {
+                    self.actions.push_back(Action::CloseLink { connection: id.clone(), flush: false });
+                    return self.cut_off(now, &id, "it renegotiates without end");
+                }
                 self.actions.push_back(Action::AcceptOffer { connection: id, sdp });
             }
             Some(_) => self.protocol_error(format!("an offer on connection {id} before it was answered")),
@@ -285,6 +311,9 @@ impl Mesh {
     }
 
     fn candidate(&mut self, id: ConnectionId, candidate: Option<IceCandidate>) {
+        if !is_bearable(candidate.as_ref()) {
+            return;
+        }
         if self.connections.contains_key(&id) {
             // The link keeps those that come before the description.
             return self.actions.push_back(Action::AddCandidate { connection: id, candidate });

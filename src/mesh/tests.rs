@@ -431,6 +431,76 @@ fn max_peers_counts_spares_too() {
 }
 
 #[test]
+fn who_renegotiates_without_end_is_cut_off_and_kept_out_for_a_while() {
+    let (mut bench, spares) = Bench::joined(|_| {});
+    let (bob, _carol) = (bench.connected("b", "bob", "bob"), bench.connected("c", "carol", "carol"));
+    let offer = |id: &str, instance: &str| ServerMessage::Offer { id: id.into(), sdp: sdp(instance) };
+    // A busy member, for an hour.
+    for _ in 0..3600 * 2 {
+        bench.now += SECOND / 2;
+        assert_eq!(bench.hear(offer("c", "carol")).len(), 1);
+    }
+    let mut taken = 0;
+    let last = loop {
+        let actions = bench.hear(offer("b", "bob"));
+        if actions.contains(&close_link("b")) {
+            break actions;
+        }
+        taken += 1;
+        assert!(taken < 10_000, "it may do so for ever");
+    };
+    assert!(taken >= 512, "{taken}");
+    assert!(last.iter().any(closed(bob, "bob", EndReason::LimitExceeded)), "{last:?}");
+    assert!(!last.contains(&drop_message("b")), "it would be paired with us again");
+    // Neither way leads back.
+    assert_eq!(bench.accept("b2", "bob", "another"), []);
+    assert_eq!(bench.accepted(&spares[0], "bob"), [close_link(spares[0].as_str())]);
+    bench.now += SECOND * 299;
+    assert_eq!(bench.accept("b3", "bob", "bob"), []);
+    assert_eq!(bench.hear(offer("c", "carol")).len(), 1, "the others go on");
+    bench.now += SECOND * 2;
+    assert!(!bench.accept("b4", "bob", "bob").is_empty(), "it is let in again");
+}
+
+#[test]
+fn who_floods_is_cut_off_and_not_repaired() {
+    let (mut bench, _) = Bench::joined(|_| {});
+    let bob = bench.connected("b", "bob", "bob");
+    let actions = bench.ended("b", LinkEnd::Excess("too much".into()));
+    assert!(actions.iter().any(closed(bob, "bob", EndReason::LimitExceeded)), "{actions:?}");
+    assert!(!bench.pass(SECOND * 60).contains(&drop_message("b")));
+    // One that never opened, too.
+    bench.accept("c", "carol", "carol");
+    let actions = bench.ended("c", LinkEnd::Excess("too much".into()));
+    assert!(actions.iter().any(failed("carol", EndReason::LimitExceeded)), "{actions:?}");
+    assert_eq!(bench.mesh.counts().1, 0);
+}
+
+#[test]
+fn one_user_has_a_bounded_number_of_connections() {
+    let (mut bench, _) = Bench::joined(|_| {});
+    let before = bench.mesh.counts().0;
+    let refused = (0..100).filter(|n| is_protocol_error(&bench.accept(&format!("b{n}"), "bob", &format!("bob {n}"))));
+    assert_eq!(refused.count(), 92);
+    assert_eq!(bench.mesh.counts().0 - before, 8);
+}
+
+#[test]
+fn candidates_beyond_reason_are_not_kept() {
+    let (mut bench, _) = Bench::joined(|_| {});
+    bench.connected("b", "bob", "bob");
+    let candidate = |length: usize| IceCandidate {
+        candidate: "x".repeat(length),
+        sdp_mid: None,
+        sdp_m_line_index: None,
+        username_fragment: None,
+    };
+    let told = |length| ServerMessage::Candidate { id: "b".into(), candidate: Some(candidate(length)) };
+    assert_eq!(bench.hear(told(1024)).len(), 1);
+    assert_eq!(bench.hear(told(1025)), []);
+}
+
+#[test]
 fn requests_without_end_make_no_more_offers_than_peers() {
     let (mut bench, spares) = Bench::joined(|_| {});
     let made: usize = (0..1000).map(|_| created(&bench.hear(ServerMessage::OfferRequest)).len()).sum();

@@ -51,6 +51,8 @@ pub struct ServerConfig {
     pub tls: Option<TlsFiles>,
     /// Connections at once, those that are not let in yet included. Default 10,000.
     pub max_connections: usize,
+    /// Those of one user, in all its rooms: one more is closed with code 4009. At least 1. Default 128.
+    pub connections_per_user: usize,
     /// Messages that may wait for a client that reads slowly. Default 1,024.
     pub send_queue: usize,
     /// Bytes of them. Default 4 MiB.
@@ -80,6 +82,7 @@ impl ServerConfig {
             hub: HubConfig::default(),
             tls: None,
             max_connections: 10_000,
+            connections_per_user: 128,
             send_queue: 1024,
             send_queue_bytes: 4 << 20,
             ping_interval: Duration::from_secs(20),
@@ -119,6 +122,8 @@ struct Shared {
 struct Rooms {
     hub: Hub,
     sessions: HashMap<SessionId, Outbox>,
+    /// How many connections each user has.
+    users: HashMap<String, usize>,
 }
 
 /// What waits for one client.
@@ -206,7 +211,7 @@ impl Server {
         config.authenticator.check().map_err(ServerError::Authenticator)?;
         let tls = config.tls.as_ref().map(Tls::load).transpose().map_err(ServerError::Tls)?;
         let listener = TcpListener::bind(config.listen).await.map_err(|e| ServerError::Listen(config.listen, e))?;
-        let rooms = Rooms { hub: Hub::new(config.hub.clone()), sessions: HashMap::new() };
+        let rooms = Rooms { hub: Hub::new(config.hub.clone()), sessions: HashMap::new(), users: HashMap::new() };
         let shared = Arc::new(Shared {
             config,
             rooms: Mutex::new(rooms),

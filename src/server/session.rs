@@ -16,6 +16,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A message that is not text, as close code (RFC 6455, 7.4.1: 1003).
 const NOT_TEXT: u16 = close_code::UNSUPPORTED;
 
+/// The user has as many connections as it may, as close code.
+const TOO_MANY_CONNECTIONS: u16 = 4009;
+
 /// Its queue was full.
 const TOO_SLOW: End = End::Told(close_code::POLICY, "too-slow", "you do not read what is sent to you");
 
@@ -38,6 +41,15 @@ pub(super) async fn run(shared: Arc<Shared>, mut socket: WebSocket, admission: A
     let most = shared.config.send_queue_bytes;
     let outbox = Outbox { queue, bytes: waiting.clone(), most, overflowed: overflowed.clone() };
     let user_id = admission.principal.user_id.clone();
+    let Some(_place) = Place::take(&shared, &user_id) else {
+        tracing::info!(%remote, user_id, code = TOO_MANY_CONNECTIONS, "refused");
+        let words = "this user has as many connections as it may";
+        let said = tell(&mut socket, "too-many-connections", words);
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, said).await;
+        let _ =
+            tokio::time::timeout(CLOSE_TIMEOUT, hang_up(socket, TOO_MANY_CONNECTIONS, "too-many-connections")).await;
+        return;
+    };
     let session = {
         let mut rooms = shared.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         // Looked at under the lock under which the hub is shut down: nobody slips in after that.
@@ -73,14 +85,49 @@ pub(super) async fn run(shared: Arc<Shared>, mut socket: WebSocket, admission: A
             return;
         }
         End::Told(code, name, words) => {
-            let error = crate::protocol::ServerMessage::Error { code: name.into(), message: words.into() };
-            let _ = tokio::time::timeout(CLOSE_TIMEOUT, socket.send(Message::text(error.to_json()))).await;
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, tell(&mut socket, name, words)).await;
             (code, name)
         }
         End::ByHub(code, name) => (code, name),
     };
     tracing::info!(%remote, user_id, session = session.0, code, reason, "disconnected");
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, hang_up(socket, code, reason)).await;
+}
+
+/// One connection more of a user, for as long as it lives.
+struct Place {
+    shared: Arc<Shared>,
+    user_id: String,
+}
+
+impl Place {
+    fn take(shared: &Arc<Shared>, user_id: &str) -> Option<Self> {
+        let mut rooms = shared.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = rooms.users.entry(user_id.to_owned()).or_default();
+        if *taken >= shared.config.connections_per_user {
+            return None;
+        }
+        *taken += 1;
+        Some(Self { shared: shared.clone(), user_id: user_id.to_owned() })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut rooms = self.shared.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(taken) = rooms.users.get_mut(&self.user_id) {
+            *taken -= 1;
+            if *taken == 0 {
+                rooms.users.remove(&self.user_id);
+            }
+        }
+    }
+}
+
+async fn tell(socket: &mut WebSocket, name: &str, words: &str) {
+    let error = crate::protocol::ServerMessage::Error { code: name.into(), message: words.into() };
+    // It is closed next, whether it hears this or not.
+    let _ = socket.send(Message::text(error.to_json())).await;
 }
 
 /// Closes in good order, and waits for the other side to do so.
@@ -126,7 +173,8 @@ async fn converse(
                     }
                     Some(Ok(Message::Close(_))) => return End::Gone,
                     None => return End::Lost("it went without a goodbye".into()),
-                    Some(Ok(_)) => {}
+                    // Nobody has to send more of these than messages.
+                    Some(Ok(_)) => shared.with_hub(|hub, now| hub.count(now, session)),
                     Some(Err(error)) => {
                         return if error.to_string().contains("too long") {
                             End::Told(close_code::SIZE, "message-too-large", "the message is far larger than allowed")

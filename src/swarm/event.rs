@@ -207,6 +207,20 @@ impl Event {
         }
     }
 
+    /// Bytes of what the server has caused, about, for its bound.
+    pub(crate) fn own_weight(&self) -> usize {
+        match self {
+            Self::Signal { json: text }
+            | Self::Error { detail: text, .. }
+            | Self::SignalingState { detail: text, .. }
+            | Self::PeerOpen { connection: text, .. } => text.len(),
+            Self::PeerFailed { peer, detail, .. } | Self::PeerClosed { peer, detail, .. } => {
+                detail.len() + peer.user_id().len()
+            }
+            _ => 0,
+        }
+    }
+
     /// Bytes of media, for its bound.
     pub(crate) fn media_weight(&self) -> usize {
         match self {

@@ -12,6 +12,7 @@ use crate::protocol::{parse_text, IceCandidate, ServerMessage, TextKind, CONTROL
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::mpsc;
 
 /// Signals and control messages that may wait for the room's task. A peer or a caller that is faster is held
@@ -187,6 +188,7 @@ impl Handler for Reports {
             let Ok(text) = std::str::from_utf8(&data) else {
                 let detail = format!("a text message from {} is not UTF-8 and was not delivered", open.peer.user_id());
                 self.events.push_of(connection, Event::Error { code: ErrorCode::Protocol, detail });
+                open.hear_nonsense(Instant::now());
                 continue;
             };
             if !self.control(connection, text) {
@@ -217,7 +219,9 @@ impl Handler for Reports {
             MediaReport::Stream { name, tracks } => {
                 Event::Stream { peer, name, tracks: tracks.into_iter().map(|track| track.0).collect() }
             }
-            MediaReport::KeyFrameWanted { track } => Event::KeyFrameWanted { peer, track: track.0 },
+            MediaReport::KeyFrameWanted { track } => {
+                return self.events.push_wanted(connection, Event::KeyFrameWanted { peer, track: track.0 });
+            }
             MediaReport::Nonsense(detail) => {
                 let detail = format!("{}: {detail}", open.peer.user_id());
                 Event::Error { code: ErrorCode::Protocol, detail }

@@ -206,14 +206,16 @@ impl Swarm {
     }
 
     /// Gives the swarm one message of the signaling server ([`Signaling::Caller`]). Types that this version
-    /// does not know are ignored. `WouldBlock`: more messages wait than should; try again after the next
-    /// event.
+    /// does not know are ignored. `WouldBlock`: more messages wait than should, or more events that they caused; try again
+    /// after the next event.
     pub fn dispatch(&self, json: &str) -> Result<(), Error> {
         self.running()?;
         if !matches!(self.config.signaling, Signaling::Caller) {
             return Err(Error::State("this swarm keeps its own signaling connection"));
         }
         match ServerMessage::parse(json) {
+            // Whoever takes no events has no use for more.
+            Ok(Some(_)) if self.events.is_crowded() => Err(Error::WouldBlock),
             Ok(Some(message)) => self.mailbox.dispatch(message),
             Ok(None) => Ok(()),
             Err(error) => Err(Error::Malformed(error.to_string())),

@@ -6,13 +6,21 @@ use super::Error;
 use crate::driver::Connection;
 use crate::link::ChannelId;
 use crate::media::TrackId;
+use crate::mesh::Budget;
 use crate::protocol::ConnectionId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
 
-/// Channels that the other side may open before its peer is announced here.
-const EARLY_CHANNELS: usize = 256;
+/// Channels that the other side may open before its peer is announced here: as many as a link has at most.
+const EARLY_CHANNELS: usize = 2048;
+
+/// Tracks of a peer that are known of, those included whose place others have taken; it has 128 at a time.
+const MAX_TRACKS: usize = 1024;
+
+/// Text messages that are none: at once, and a second.
+const NONSENSE: (u32, u32) = (1024, 20);
 
 #[derive(Default)]
 pub(crate) struct Peers {
@@ -37,6 +45,7 @@ pub(crate) struct OpenPeer {
     channels: Mutex<BTreeSet<u32>>,
     /// Its tracks, with what was dropped of each.
     tracks: Mutex<BTreeMap<u64, Arc<Drops>>>,
+    nonsense: Mutex<Budget>,
 }
 
 impl OpenPeer {
@@ -48,6 +57,7 @@ impl OpenPeer {
             lost: AtomicBool::new(false),
             channels: Mutex::default(),
             tracks: Mutex::default(),
+            nonsense: Mutex::new(Budget::new(NONSENSE.0, NONSENSE.1)),
         }
     }
 
@@ -68,7 +78,23 @@ impl OpenPeer {
 
     /// A track that is there from now on.
     pub fn add_track(&self, track: TrackId) {
-        self.tracks().insert(track.0, Drops::new(&self.connection, track));
+        let mut tracks = self.tracks();
+        tracks.insert(track.0, Drops::new(&self.connection, track));
+        if tracks.len() > MAX_TRACKS {
+            tracks.pop_first();
+        }
+    }
+
+    /// It has sent what cannot be told: too often, and it is cut off.
+    pub fn hear_nonsense(&self, now: Instant) {
+        if !self.nonsense.lock().unwrap_or_else(PoisonError::into_inner).spend(now) {
+            self.connection.exceed("it sends text that is none");
+        }
+    }
+
+    #[cfg(test)]
+    pub fn track_count(&self) -> usize {
+        self.tracks().len()
     }
 
     pub fn drops(&self, track: u64) -> Option<Arc<Drops>> {

@@ -1,7 +1,8 @@
 //! The event queue between the swarm's threads and the application's.
 //!
 //! Events are never dropped. What peers cause is bounded by back-pressure: when what waits of it passes the limit, their connections
-//! are told to read no more, and resumed when half of it was taken.
+//! are told to read no more, and resumed when half of it was taken. What a peer can cause all the same, by way of the server, has a
+//! limit of its own, past which the peer is cut off; and while too much waits of what the server causes, the server is not listened to.
 
 use super::event::Event;
 use super::readiness::Readiness;
@@ -10,14 +11,18 @@ use crate::media::TrackId;
 use once_cell::sync::OnceCell;
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 
 /// Beside its bytes, a waiting message costs about this much.
 const EVENT_OVERHEAD: usize = 128;
+
+/// Events that may wait of one connection beside its messages. Those of 2,048 channels and 128 tracks are fewer.
+const MAX_ASIDES: usize = 8192;
 
 pub(crate) struct EventQueue {
     state: Mutex<State>,
@@ -25,6 +30,8 @@ pub(crate) struct EventQueue {
     readiness: OnceCell<Readiness>,
     /// Calls back the thread that reads the sockets.
     bell: OnceCell<Readiness>,
+    /// There is room for what the server causes.
+    lighter: Notify,
     limit: usize,
     media_limit: usize,
 }
@@ -63,6 +70,8 @@ struct State {
     weight: usize,
     /// What frames and packets weigh: they hold nobody up.
     media_weight: usize,
+    /// What the rest weighs: the server's doing, and the room's.
+    own_weight: usize,
     paused: Vec<Weak<Connection>>,
     waiting: usize,
     /// The waiting thread that reads the sockets meanwhile.
@@ -82,6 +91,10 @@ struct Waiting {
     weight: usize,
     /// Of media.
     drops: Option<Arc<Drops>>,
+    /// Of a connection; how many of its wait that are no messages.
+    asides: Option<Arc<AtomicUsize>>,
+    /// Of no connection.
+    own: bool,
 }
 
 impl Waiting {
@@ -125,10 +138,14 @@ impl State {
     }
 
     /// Adds an event that the other end of a connection has caused. Past `limit` it reads no more until it is resumed.
-    fn add(&mut self, connection: &Arc<Connection>, now: Instant, event: Event, limit: usize) {
+    fn add(&mut self, connection: &Arc<Connection>, now: Instant, event: Event, limit: usize, aside: bool) {
         let weight = event.weight() + EVENT_OVERHEAD;
         self.weight += weight;
-        self.events.push_back(Waiting { at: now, event, weight, drops: None });
+        let asides = aside.then(|| connection.asides().clone());
+        if let Some(asides) = &asides {
+            asides.fetch_add(1, Ordering::Relaxed);
+        }
+        self.events.push_back(Waiting { at: now, event, weight, drops: None, asides, own: false });
         if self.weight >= limit && !connection.is_paused() {
             connection.pause_reading();
             self.paused.push(Arc::downgrade(connection));
@@ -172,6 +189,7 @@ impl EventQueue {
             arrived: Condvar::new(),
             readiness: OnceCell::new(),
             bell: OnceCell::new(),
+            lighter: Notify::new(),
             limit,
             media_limit,
         }
@@ -199,7 +217,7 @@ impl EventQueue {
         // Its owner closes a connection before it tells the application that the peer is gone, which is to be the last word.
         while !state.last && !connection.is_closed() {
             let Some(event) = event() else { break };
-            state.add(connection, now, event, self.limit);
+            state.add(connection, now, event, self.limit, false);
             if connection.is_paused() {
                 break;
             }
@@ -213,10 +231,33 @@ impl EventQueue {
     /// The same for what is no message: it comes even if the connection is held up, but holds it up too.
     pub fn push_of(&self, connection: &Arc<Connection>, event: Event) {
         let mut state = self.lock();
-        if !state.last && !connection.is_closed() {
-            state.add(connection, Instant::now(), event, self.limit);
-            self.announce(state, 1);
+        if state.last || connection.is_closed() {
+            return;
         }
+        if connection.asides().load(Ordering::Relaxed) >= MAX_ASIDES {
+            drop(state);
+            return connection.exceed("it causes events without end");
+        }
+        state.add(connection, Instant::now(), event, self.limit, true);
+        self.announce(state, 1);
+    }
+
+    /// That a peer wants a key frame is said once, until it is taken.
+    pub fn push_wanted(&self, connection: &Arc<Connection>, event: Event) {
+        let waits = self.lock().events.iter().any(|waiting| waiting.event == event);
+        if !waits {
+            self.push_of(connection, event);
+        }
+    }
+
+    /// Too much waits of what the server has caused.
+    pub fn is_crowded(&self) -> bool {
+        self.lock().own_weight > self.limit
+    }
+
+    /// When it may be crowded no more.
+    pub async fn lightened(&self) {
+        self.lighter.notified().await;
     }
 
     /// A frame or a packet: when too much of them waits the oldest go. Gives whose did: their tracks need a
@@ -231,7 +272,8 @@ impl EventQueue {
         }
         let weight = event.media_weight() + EVENT_OVERHEAD;
         state.media_weight += weight;
-        state.events.push_back(Waiting { at: Instant::now(), event, weight, drops: Some(drops) });
+        let (asides, own) = (None, false);
+        state.events.push_back(Waiting { at: Instant::now(), event, weight, drops: Some(drops), asides, own });
         let dropped = state.lighten(self.media_limit);
         self.announce(state, 1);
         dropped
@@ -249,7 +291,9 @@ impl EventQueue {
     }
 
     fn append(&self, mut state: MutexGuard<'_, State>, event: Event) {
-        state.events.push_back(Waiting { at: Instant::now(), event, weight: 0, drops: None });
+        let weight = event.own_weight() + EVENT_OVERHEAD;
+        state.own_weight += weight;
+        state.events.push_back(Waiting { at: Instant::now(), event, weight, drops: None, asides: None, own: true });
         self.announce(state, 1);
     }
 
@@ -348,12 +392,21 @@ impl EventQueue {
             return Some(Popped::Woken);
         }
         match state.events.pop_front() {
-            Some(Waiting { at, event, weight, drops }) => {
+            Some(Waiting { at, event, weight, drops, asides, own }) => {
+                if let Some(asides) = asides {
+                    asides.fetch_sub(1, Ordering::Relaxed);
+                }
                 if matches!(event, Event::Text { .. } | Event::Binary { .. }) {
                     state.heard = Some(at);
                 }
                 if drops.is_some() {
                     state.media_weight -= weight;
+                } else if own {
+                    let crowded = state.own_weight > self.limit;
+                    state.own_weight -= weight;
+                    if crowded && state.own_weight <= self.limit {
+                        self.lighter.notify_one();
+                    }
                 } else {
                     state.weight -= weight;
                 }

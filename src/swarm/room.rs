@@ -51,6 +51,7 @@ impl Room {
                 }
             }
             let timeout = self.mesh.poll_timeout();
+            let crowded = self.events.is_crowded();
             tokio::select! {
                 letter = self.letters.next() => match letter {
                     Some(letter) => self.read(letter),
@@ -60,7 +61,8 @@ impl Room {
                         return outcome;
                     }
                 },
-                carried = self.carrier.next() => self.hear(carried),
+                carried = self.carrier.next(), if !crowded => self.hear(carried),
+                () = self.events.lightened(), if crowded => {}
                 () = sleep_until(timeout) => self.input(Input::Timeout),
                 // Nobody but this task shuts it down.
                 () = driver.ended(), if outcome.is_ok() => outcome = Err("the network task failed"),

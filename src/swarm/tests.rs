@@ -1,6 +1,7 @@
 //! What cannot be brought about from outside: links that end unseen, and a driver that breaks.
 
 mod healing;
+mod hostile;
 
 use super::event::Peer;
 use super::peers::{EarlyChannel, OpenPeer, Peers};

@@ -437,7 +437,7 @@ static void names_and_versions(void) {
   for (int32_t kind = RTCSWARM_EVENT_PEER_OPEN; kind <= RTCSWARM_EVENT_KEY_FRAME_WANTED; kind++) {
     CHECK(strcmp(rtcswarm_event_name(kind), "unknown") != 0);
   }
-  for (int32_t reason = RTCSWARM_REASON_LOCAL_CLOSE; reason <= RTCSWARM_REASON_PROTOCOL; reason++) {
+  for (int32_t reason = RTCSWARM_REASON_LOCAL_CLOSE; reason <= RTCSWARM_REASON_LIMIT; reason++) {
     CHECK(strcmp(rtcswarm_reason_name(reason), "unknown") != 0);
   }
   const char *codecs[] = {"unknown", "opus", "VP8", "VP9", "H264", "AV1", "unknown"};

@@ -22,6 +22,7 @@ class Reason(IntEnum):
     CONNECT_TIMEOUT = 6
     TOO_MANY_PEERS = 7
     PROTOCOL = 8
+    LIMIT = 9
 
     @classmethod
     def _missing_(cls, value: object) -> Reason:

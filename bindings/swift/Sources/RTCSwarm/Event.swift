@@ -74,6 +74,8 @@ extension RTCSwarm {
         case tooManyPeers = 7
         /// What it sent could not be used.
         case protocolViolation = 8
+        /// It went over a limit that no honest peer reaches, and was cut off. It is not let in again for five minutes.
+        case limitExceeded = 9
     }
 
     /// Of the path to a peer, or of signaling.

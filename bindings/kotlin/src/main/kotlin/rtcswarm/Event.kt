@@ -31,6 +31,9 @@ public enum class Reason {
 
     /** What it sent could not be used. */
     PROTOCOL,
+
+    /** It went over a limit that no honest peer reaches, and was cut off. It is not let in again for five minutes. */
+    LIMIT,
     ;
 
     /** "remote close" */
