@@ -24,6 +24,18 @@ const FLOW: Duration = Duration::from_secs(20);
 /// shorter than the 30 s after which a link is given up.
 const HEAL: Duration = Duration::from_secs(40);
 
+/// What a link that lives through it takes: SCTP's next repetition, and the round trips.
+const SOON: Duration = Duration::from_secs(10);
+
+/// What is to come of a disturbance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The link lives, and nothing is lost.
+    Lives,
+    /// The link may be replaced, and what was under way be lost, which is said; the peer is the same.
+    Heals,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cut {
     Wire,
@@ -95,7 +107,9 @@ fn cut_and_restore(signaling: Signaling, cut: Cut, duration: Duration, seed: u64
         let (before, after) = (before[*way as usize], after[*way as usize]);
         assert!(before.let_through == after.let_through && before.cut < after.cut, "{way:?}: {before:?} {after:?}");
     }
-    end(pair, restored)
+    let short = duration <= Duration::from_secs(5);
+    let replaced = duration > Duration::from_secs(20) || (signaling == Signaling::Across && !short);
+    end(pair, restored, if short { SOON } else { HEAL }, if replaced { Outcome::Heals } else { Outcome::Lives })
 }
 
 /// Both send for ever.
@@ -108,10 +122,11 @@ pub fn begin(pair: &mut Pair) {
     }
 }
 
-/// After the disturbance: messages flow again, the last of all comes, and what did not come was told.
-pub fn end(mut pair: Pair, restored: Instant) -> Figures {
+/// After the disturbance: messages flow again within a bound, the last of all comes, what did not come was told, and to neither
+/// application the other has become somebody else.
+pub fn end(mut pair: Pair, restored: Instant, bound: Duration, outcome: Outcome) -> Figures {
     let took = [&pair.bo, &pair.ada].map(|member| {
-        let again = member.first("message after it", HEAL, restored, is_message);
+        let again = member.first("message after it", bound, restored, is_message);
         again - restored
     });
     for member in [&pair.ada, &pair.bo] {
@@ -122,6 +137,12 @@ pub fn end(mut pair: Pair, restored: Instant) -> Figures {
     pair.ada.wait_got(sent[1] - 1, FLOW);
     let failed = holes(&pair.ada, &pair.bo) + holes(&pair.bo, &pair.ada);
     let remark = format!("{}; {}", states(&pair.ada, "ada"), states(&pair.bo, "bo"));
+    same_peer(&pair.ada);
+    same_peer(&pair.bo);
+    if outcome == Outcome::Lives {
+        assert_eq!(failed, 0, "messages lost on a link that was to live: {remark}");
+        assert!(!remark.contains("reconnecting"), "{remark}");
+    }
     let (open, messages) = (Some(pair.opened_in), sent[0] + sent[1]);
     pair.close();
     Figures { open, took: took.to_vec(), messages, failed, remark }
@@ -139,6 +160,20 @@ fn holes(from: &Member, to: &Member) -> u64 {
     }
     assert!(holes <= told, "{holes} holes in what came, of which the sender was told {told}");
     missing
+}
+
+/// From its opening on, the application hears of one peer only, and not of its end.
+pub fn same_peer(member: &Member) {
+    let mut opened = Vec::new();
+    for (_, said) in member.said() {
+        match said {
+            Said::Open { peer } => opened.push(peer),
+            Said::State { peer, .. } => assert_eq!(opened, [peer]),
+            Said::Closed { .. } | Said::Failed { .. } => panic!("{said:?}"),
+            _ => {}
+        }
+    }
+    assert_eq!(opened.len(), 1);
 }
 
 /// What the application heard of its peer, in order.

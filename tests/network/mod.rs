@@ -1,6 +1,7 @@
 //! Networks made of Linux network namespaces, a link emulator between them, and members as processes inside.
 
 pub mod address;
+pub mod away;
 pub mod cuts;
 pub mod emulator;
 pub mod exchange;

@@ -37,12 +37,25 @@ pub struct Pair {
     /// To the signaling server, of ada (where she has one of her own) and of bo.
     pub sides: Vec<Link>,
     pub ada_network: Namespace,
-    _bo_network: Namespace,
-    _server: Server,
-    _server_network: Namespace,
+    pub bo_network: Namespace,
+    /// None while it is away.
+    pub server: Option<Server>,
+    pub server_network: Namespace,
+    /// Where bo's side reaches the server.
+    pub bo_host: &'static str,
     signaling: Signaling,
     /// From the start of the one who came second until both have opened.
     pub opened_in: Duration,
+}
+
+pub fn setup(server: &Server, user: &str, host: &str) -> Setup {
+    Setup {
+        user: user.into(),
+        url: server.url(host),
+        token: server.token(user),
+        interfaces: vec![WIRE.into()],
+        ..Setup::default()
+    }
 }
 
 impl Pair {
@@ -69,16 +82,9 @@ impl Pair {
             server_network.ip("route add 10.0.0.0/24 via 10.0.2.1");
         }
         let server = Server::start(&server_network);
-        let setup = |user: &str, host: &str| Setup {
-            user: user.into(),
-            url: server.url(host),
-            token: server.token(user),
-            interfaces: vec![WIRE.into()],
-            ..Setup::default()
-        };
-        let ada = Member::start(&ada_network, &setup("ada", hosts[0]));
+        let ada = Member::start(&ada_network, &setup(&server, "ada", hosts[0]));
         wait_signaling(&ada, bound);
-        let bo = Member::start(&bo_network, &setup("bo", hosts[1]));
+        let bo = Member::start(&bo_network, &setup(&server, "bo", hosts[1]));
         let opened_in = opened(&ada, &bo, bound);
         Self {
             ada,
@@ -86,9 +92,10 @@ impl Pair {
             wire,
             sides,
             ada_network,
-            _bo_network: bo_network,
-            _server: server,
-            _server_network: server_network,
+            bo_network,
+            server: Some(server),
+            server_network,
+            bo_host: hosts[1],
             signaling,
             opened_in,
         }

@@ -122,7 +122,8 @@ impl Process {
     fn hear(&mut self, event: Event) {
         say(&match event {
             Event::PeerOpen { peer, .. } => {
-                self.peer = Some(peer.id());
+                // The first is the one that is sent to.
+                self.peer.get_or_insert(peer.id());
                 Said::Open { peer: peer.id() }
             }
             Event::PeerClosed { peer, reason, detail } => {

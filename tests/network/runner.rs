@@ -52,6 +52,7 @@ fn all() -> Vec<Scenario> {
         super::emulator::scenarios(),
         super::exchange::scenarios(),
         super::cuts::scenarios(),
+        super::away::scenarios(),
         super::address::scenarios(),
         super::nat::scenarios(),
     ]

@@ -20,6 +20,7 @@ pub enum Kind {
     Exchange,
     Cut,
     Address,
+    Away,
     Nat,
 }
 
@@ -30,6 +31,7 @@ impl Kind {
             Self::Exchange => "Delay, loss, reordering, narrow links",
             Self::Cut => "Cuts",
             Self::Address => "Changed addresses",
+            Self::Away => "Without a server for a minute",
             Self::Nat => "NAT",
         }
     }
@@ -70,6 +72,7 @@ pub fn table(rows: &[(Kind, String, Figures)]) -> String {
             kind = Some(*of);
             let took = match of {
                 Kind::Cut | Kind::Address => "flows again, s",
+                Kind::Away => "signaling again, s",
                 _ => "all there, s",
             };
             text += &format!("\n## {}\n\n", of.title());
