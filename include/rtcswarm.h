@@ -248,7 +248,7 @@
 /*
  The path to an open peer changed: `state` is RTCSWARM_STATE_CONNECTED, RTCSWARM_STATE_DISCONNECTED,
  RTCSWARM_STATE_CHECKING or RTCSWARM_STATE_RECONNECTING. With the last of these its link is lost and another one is
- made for the same peer: `length` bytes that were sent to it and not acknowledged may be lost (`data` is NULL), sends
+ made for the same peer: `unacknowledged` bytes that were sent to it may be lost, sends
  answer RTCSWARM_WOULD_BLOCK, further channels and tracks end. RTCSWARM_STATE_CONNECTED and
  RTCSWARM_EVENT_WRITABLE follow when there is a new link, or RTCSWARM_EVENT_PEER_CLOSED when none came in time.
  */
@@ -642,6 +642,10 @@ typedef struct rtcswarm_event {
    How many `tracks` there are.
    */
   size_t track_count;
+  /*
+   Bytes of messages that a lost link had taken and the other end had not acknowledged.
+   */
+  size_t unacknowledged;
 } rtcswarm_event;
 
 /*

@@ -20,7 +20,7 @@ macro_rules! lie_alike {
 #[test]
 fn the_shim_s_structs_are_the_library_s() {
     lie_alike!(abi::Event, rtcswarm_event: kind, status, peer, track, channel, flags, reason, state, time_us, user_id,
-        connection_id, name, message, data, length, media, codec, rtp_time, tracks, track_count);
+        connection_id, name, message, data, length, media, codec, rtp_time, tracks, track_count, unacknowledged);
     lie_alike!(abi::PeerStats, rtcswarm_peer_stats: struct_size, round_trip_us, bytes_sent, bytes_received,
         messages_sent, messages_received, buffered, relayed, native, local_address, remote_address,
         local_candidate_type, remote_candidate_type, media_dropped);

@@ -394,7 +394,7 @@ public:
         case RTCSWARM_EVENT_PEER_FAILED:
             return PeerFailed{e.peer, user_id(), reason, text(e.message)};
         case RTCSWARM_EVENT_PEER_STATE:
-            return PeerState{e.peer, user_id(), state, e.length};
+            return PeerState{e.peer, user_id(), state, e.unacknowledged};
         case RTCSWARM_EVENT_TEXT:
             return Text{e.peer, user_id(), e.channel, chars};
         case RTCSWARM_EVENT_BINARY:

@@ -20,7 +20,7 @@ pub const RTCSWARM_EVENT_PEER_CLOSED: i32 = 2;
 pub const RTCSWARM_EVENT_PEER_FAILED: i32 = 3;
 /// The path to an open peer changed: `state` is RTCSWARM_STATE_CONNECTED, RTCSWARM_STATE_DISCONNECTED,
 /// RTCSWARM_STATE_CHECKING or RTCSWARM_STATE_RECONNECTING. With the last of these its link is lost and another one is
-/// made for the same peer: `length` bytes that were sent to it and not acknowledged may be lost (`data` is NULL), sends
+/// made for the same peer: `unacknowledged` bytes that were sent to it may be lost, sends
 /// answer RTCSWARM_WOULD_BLOCK, further channels and tracks end. RTCSWARM_STATE_CONNECTED and
 /// RTCSWARM_EVENT_WRITABLE follow when there is a new link, or RTCSWARM_EVENT_PEER_CLOSED when none came in time.
 pub const RTCSWARM_EVENT_PEER_STATE: i32 = 4;
@@ -157,6 +157,8 @@ pub struct rtcswarm_event {
     pub tracks: *const u64,
     /// How many `tracks` there are.
     pub track_count: usize,
+    /// Bytes of messages that a lost link had taken and the other end had not acknowledged.
+    pub unacknowledged: usize,
 }
 
 /// An event with all that it points to.
@@ -191,6 +193,7 @@ impl OwnedEvent {
             rtp_time: 0,
             tracks: std::ptr::null(),
             track_count: 0,
+            unacknowledged: 0,
         };
         let mut text = None;
         // Each kind has one text of its own at most.
@@ -212,7 +215,7 @@ impl OwnedEvent {
                 shown.message = keep(detail);
             }
             Event::PeerState { state, unacknowledged, .. } => {
-                shown.length = *unacknowledged;
+                shown.unacknowledged = *unacknowledged;
                 shown.kind = RTCSWARM_EVENT_PEER_STATE;
                 shown.state = match state {
                     LinkState::Connected => RTCSWARM_STATE_CONNECTED,

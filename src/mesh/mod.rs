@@ -259,6 +259,9 @@ pub struct Mesh {
     repairs: BTreeMap<String, Repair>,
     /// By user id: until when those that were cut off are not let in.
     shunned: BTreeMap<String, Instant>,
+    /// By user id: peers that this side closed while they had no link, which they could not be told. Their instance, and until when
+    /// they may come back by themselves.
+    parted: BTreeMap<String, (String, Instant)>,
     actions: VecDeque<Action>,
 }
 
@@ -345,6 +348,7 @@ impl Mesh {
             retry_spares: None,
             repairs: BTreeMap::new(),
             shunned: BTreeMap::new(),
+            parted: BTreeMap::new(),
             actions: VecDeque::new(),
         }
     }

@@ -48,6 +48,10 @@ impl Mesh {
         connection.opened = Some(now);
         connection.native = native;
         let instance = connection.instance.clone();
+        if self.has_parted_from(now, &user_id, instance.as_ref()) {
+            self.peers.remove(&user_id);
+            return self.say_goodbye(id);
+        }
         let Some(peer) = self.peers.get_mut(&user_id) else { return };
         let (old, lost) = (peer.active.replace(id.clone()), peer.lost.take());
         let known = peer.id;
@@ -133,9 +137,27 @@ impl Mesh {
     pub(super) fn close_peer(&mut self, now: Instant, id: PeerId) {
         let found = self.peers.iter().find(|(_, peer)| peer.id == id).map(|(user_id, _)| user_id.clone());
         if let Some(user_id) = found {
+            self.part(now, &user_id);
             self.end_peer(&user_id, EndReason::LocalClose, "this side closed the peer");
             self.fill_spares(now);
         }
+    }
+
+    /// The peer cannot be told now that it is closed, if it has no link: when it comes back for one, it is told that.
+    fn part(&mut self, now: Instant, user_id: &str) {
+        let lost = self.peers.get(user_id).and_then(|peer| peer.lost.as_ref());
+        let Some(instance) = lost.and_then(|lost| lost.instance.clone()) else { return };
+        self.repairs.remove(user_id);
+        self.parted.retain(|_, (_, until)| now < *until);
+        // The other end gives up as late, and then begins to connect once more.
+        let until = now + self.config.reconnect_timeout + self.config.connect_timeout;
+        self.parted.insert(user_id.to_owned(), (instance, until));
+    }
+
+    /// Whether this is the one that was parted from, come back by itself; once.
+    fn has_parted_from(&mut self, now: Instant, user_id: &str, instance: Option<&String>) -> bool {
+        let Some((parted, until)) = self.parted.remove(user_id) else { return false };
+        instance == Some(&parted) && now < until
     }
 
     /// Ends a peer with all its connections, politely.

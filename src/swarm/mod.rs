@@ -237,8 +237,13 @@ impl Swarm {
         self.running()?;
         self.check_message(is_text, data)?;
         let open = self.peers.get(peer)?;
+        // What a lost link still took would be in no figure of what is lost.
+        if channel == FAST && open.is_lost() {
+            return Err(Error::WouldBlock);
+        }
         open.connection.send(ChannelId(channel), is_text, data, false).map_err(|error| match error {
-            SendError::NotOpen if channel == FAST && open.is_lost() => Error::WouldBlock,
+            // Its link is over. Another follows, and then it is writable; or the peer's end does.
+            SendError::NotOpen if channel == FAST => Error::WouldBlock,
             error => Error::from_send(error, data.len(), peer, channel),
         })
     }
@@ -271,6 +276,10 @@ impl Swarm {
         self.check_message(is_text, data)?;
         let mut broadcast = Broadcast::default();
         for open in self.peers.all() {
+            if open.is_lost() {
+                broadcast.skipped += 1;
+                continue;
+            }
             match open.connection.send(ChannelId::FAST, is_text, data, false) {
                 Ok(()) => broadcast.reached += 1,
                 Err(_) => broadcast.skipped += 1,

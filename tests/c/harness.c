@@ -299,6 +299,7 @@ void room_pump(struct room *room) {
     rtcswarm_event *event;
     int32_t status;
     while ((status = rtcswarm_next_event(member->swarm, 0, &event)) == RTCSWARM_OK) {
+      CHECK(event->data != NULL || event->length == 0);
       keep(member, event);
       if (event->kind == RTCSWARM_EVENT_SIGNAL) {
         room_carry(room, member->session, (const char *)event->data, event->length);

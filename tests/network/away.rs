@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 const AWAY: Duration = Duration::from_secs(60);
 
-/// The longest pause of the library's own between two attempts is 30 s; one that is under way when the server comes back has 10 s.
-const BACK: Duration = Duration::from_secs(45);
+/// The members' longest pause between two attempts is 5 s here; one that is under way when the server comes back has 10 s.
+const BACK: Duration = Duration::from_secs(25);
 
 pub fn scenarios() -> Vec<Scenario> {
     let killed = "the server is killed, and another starts 60 s later";

@@ -283,7 +283,7 @@ _MAKERS: dict[int, Callable[[_native.Event], Event]] = {
     1: lambda raw: PeerOpen(*_peer(raw), _text(raw.connection_id), bool(raw.flags & _NATIVE)),
     2: lambda raw: PeerClosed(*_peer(raw), Reason(raw.reason), _text(raw.message)),
     3: lambda raw: PeerFailed(*_peer(raw), Reason(raw.reason), _text(raw.message)),
-    4: lambda raw: PeerState(*_peer(raw), State(raw.state), raw.length),
+    4: lambda raw: PeerState(*_peer(raw), State(raw.state), raw.unacknowledged),
     5: lambda raw: Text(*_peer(raw), raw.channel, _data(raw).decode()),
     6: lambda raw: Binary(*_peer(raw), raw.channel, _data(raw)),
     7: lambda raw: ChannelOpen(*_peer(raw), raw.channel, _text(raw.name), bool(raw.flags & _REMOTE)),

@@ -61,6 +61,7 @@ class Event(Structure):
         ("rtp_time", c_uint32),
         ("tracks", POINTER(c_uint64)),
         ("track_count", c_size_t),
+        ("unacknowledged", c_size_t),
     ]
 
 

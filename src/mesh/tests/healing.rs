@@ -148,6 +148,26 @@ fn whoever_left_or_is_a_browser_is_not_waited_for() {
 }
 
 #[test]
+fn a_peer_that_is_closed_while_it_has_no_link_is_told_when_it_comes_back() {
+    let (mut bench, _) = Bench::joined(|_| {});
+    let bob = bench.connected("b", "bob", "bob");
+    bench.ended("b", LinkEnd::IceFailed);
+    let actions = bench.input(Input::ClosePeer { peer: bob });
+    assert!(closed(bob, "bob", EndReason::LocalClose)(&actions[0]));
+    bench.accept("c", "bob", "bob");
+    assert_eq!(
+        bench.open("c"),
+        [
+            Action::SendControl { connection: "c".into(), control: Control::Close },
+            Action::CloseLink { connection: "c".into(), flush: true },
+        ]
+    );
+    // Whoever joins again is somebody else.
+    bench.accept("d", "bob", "another life");
+    assert!(matches!(bench.open("d")[..], [Action::Event(MeshEvent::PeerOpen { .. })]));
+}
+
+#[test]
 fn a_lost_link_is_repaired_with_growing_pauses_and_its_peer_given_up_in_time() {
     let (mut bench, _) = Bench::joined(|_| {});
     let bob = bench.connected("0", "bob", "bob");

@@ -31,6 +31,7 @@ pub struct Event {
     pub rtp_time: u32,
     pub tracks: *const u64,
     pub track_count: usize,
+    pub unacknowledged: usize,
 }
 
 #[repr(C)]

@@ -68,7 +68,7 @@ extension RTCSwarm.Event {
                 .peerFailed(.init(time: time, peer: peer, userID: userID, reason: reason, message: message))
             case RTCSWARM_EVENT_PEER_STATE:
                 .peerState(
-                    .init(time: time, peer: peer, userID: userID, state: state, unacknowledged: Int(raw.length)))
+                    .init(time: time, peer: peer, userID: userID, state: state, unacknowledged: Int(raw.unacknowledged)))
             case RTCSWARM_EVENT_TEXT:
                 .text(.init(time: time, peer: peer, userID: userID, channel: channel, text: event.text))
             case RTCSWARM_EVENT_BINARY:
