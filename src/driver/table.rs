@@ -79,6 +79,11 @@ impl Table {
         if let Some(ufrag) = ufrag {
             self.by_ufrag.remove(ufrag);
         }
+        self.unlearn(key, addresses);
+    }
+
+    /// Addresses that are this connection's no more.
+    pub fn unlearn(&mut self, key: Key, addresses: &[SocketAddr]) {
         for address in addresses {
             if self.by_address.get(address).is_some_and(|connection| connection.key() == key) {
                 self.by_address.remove(address);

@@ -49,6 +49,7 @@ impl Link {
     /// The engine has begun anew: it has forgotten our candidates, and the other side's.
     pub(super) fn restarted(&mut self) -> EngineResult<()> {
         self.candidates = 0;
+        self.path.forget_remote();
         self.ufrag_changed = true;
         self.nominations.clear();
         for candidate in &self.local_candidates {

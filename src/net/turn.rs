@@ -687,8 +687,8 @@ mod tests {
         // Or that it says nothing of for as long as it may have kept it.
         let mut allocation = server.allocation(now);
         server.answers = false;
-        // 648 s, as the scripted server has it.
-        for _ in 0..25 {
+        // 600 s, as the scripted server has it.
+        for _ in 0..23 {
             now += REFRESH;
             server.converse(now, &mut allocation, Vec::new());
             assert!(allocation.relayed().is_some());
