@@ -23,6 +23,10 @@ const MAX_ERRORS: usize = 32;
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 /// … up to this.
 const LAST_RETRY: Duration = Duration::from_secs(120);
+/// The server still knows our port by another user's name. coturn does for a minute, even one that it has refused.
+const LEFT_OVER: &str = "error 437";
+/// … which is waited for no longer than this at a time.
+const LEFT_OVER_RETRY: Duration = Duration::from_secs(8);
 
 /// What is known and what is awaited.
 pub(super) struct Gathering {
@@ -380,7 +384,8 @@ impl Gathering {
             }
             Some(error) => {
                 retry.at = Some(now + retry.pause);
-                retry.pause = (retry.pause * 2).min(LAST_RETRY);
+                let last = if error.contains(LEFT_OVER) { LEFT_OVER_RETRY } else { LAST_RETRY };
+                retry.pause = (retry.pause * 2).min(last);
                 if !std::mem::replace(&mut retry.told, true) {
                     self.error(format!("TURN server {server}: {error}"));
                 }
