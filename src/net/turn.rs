@@ -281,10 +281,9 @@ impl Allocation {
         }
         let of_credentials = [UNAUTHORIZED, WRONG_CREDENTIALS].contains(&code);
         match refused {
-            stun::Refused::Refresh if code == STALE_NONCE => {
-                if !std::mem::replace(&mut self.renonced, true) {
-                    let _ = self.client.refresh_allocations(now);
-                }
+            stun::Refused::Refresh if code == STALE_NONCE && !self.renonced => {
+                self.renonced = true;
+                let _ = self.client.refresh_allocations(now);
             }
             stun::Refused::Refresh if of_credentials && self.before.is_some() => {
                 // An allocation is its maker's, by name (RFC 8656, 5): it goes on with the old ones for as long as they are good.
