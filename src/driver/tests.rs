@@ -499,6 +499,9 @@ fn who_restarts_again_and_again_with_other_candidates_fills_no_list() {
         }
         until("it tries some", || a.driver.stats().datagrams_sent > before + 20);
         answerer.apply_answer(&answer).unwrap();
+        for link in [&offerer, &answerer] {
+            until("it has a path", || link.with(Instant::now(), |link| link.is_connected()).unwrap());
+        }
     }
     let (_, addresses, _) = a.driver.table_sizes();
     assert!(addresses < 260, "{addresses} addresses");
