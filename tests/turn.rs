@@ -6,12 +6,40 @@ mod coturn;
 
 use common::{config, Carrier, Member, PATIENCE};
 use coturn::{coturn, Coturn, PASSWORD, USER};
-use rtcswarm::swarm::{IceServer, IceTransportPolicy, PeerStats, SwarmStats};
+use rtcswarm::swarm::{ErrorCode, IceServer, IceTransportPolicy, PeerStats, SwarmStats};
 use rtcswarm::{Config, Error, Event};
 use std::time::{Duration, Instant};
 
 fn turn_server(server: &Coturn, credential: &str) -> IceServer {
     IceServer { url: server.turn(), username: USER.into(), credential: credential.into() }
+}
+
+/// Who uses the server after `USER`.
+const LATER: &str = "later";
+
+fn later(server: &Coturn) -> IceServer {
+    IceServer { username: LATER.into(), ..turn_server(server, PASSWORD) }
+}
+
+/// A message each way, over a relay.
+fn exchange(from: &Member, to: &Member, words: &str) {
+    for (from, to) in [(from, to), (to, from)] {
+        let peer = from.peer(&to.swarm.config().user_id);
+        send(from, peer, words.as_bytes());
+        to.wait(words, |events| {
+            events
+                .iter()
+                .any(|event| matches!(event, Event::Binary { data, .. } if data[..] == *words.as_bytes()))
+                .then_some(())
+        });
+        assert!(from.swarm.peer_stats(peer).unwrap().relayed);
+    }
+}
+
+/// Nobody that it was connected to is gone.
+fn assert_no_loss(member: &Member) {
+    let events = member.events();
+    assert!(!events.iter().any(|event| matches!(event, Event::PeerClosed { .. })), "{events:?}");
 }
 
 fn relayed(name: &str, server: &Coturn) -> Config {
@@ -174,6 +202,74 @@ fn wrong_credentials_are_told_and_do_no_harm_where_there_is_another_way() {
     assert!(!error.contains("guess"), "{error}");
     ada.close();
     bo.close();
+}
+
+#[test]
+fn new_credentials_bring_newcomers_and_harm_nobody() {
+    let Some(server) = coturn("127.0.0.1", &["--user=later:secret"]) else { return };
+    let carrier = Carrier::new();
+    let (ada, bo) = (carrier.join(relayed("ada", &server)), carrier.join(relayed("bo", &server)));
+    exchange(&ada, &bo, "before");
+    let before = carrier.signals().len();
+    ada.swarm.set_ice_servers(&[later(&server)]).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while !carrier.signals()[before..].iter().any(|signal| signal.contains("typ relay")) {
+        assert!(Instant::now() < deadline, "{:?}", &carrier.signals()[before..]);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let mut config = relayed("cy", &server);
+    config.ice_servers = vec![later(&server)];
+    let cy = carrier.join(config);
+    exchange(&ada, &cy, "hello");
+    exchange(&ada, &bo, "after");
+    assert_no_loss(&ada);
+    assert_no_loss(&bo);
+    assert_eq!(ada.swarm.stats().relayed_addresses.len(), 1);
+    [ada, bo, cy].into_iter().for_each(Member::close);
+}
+
+#[test]
+fn credentials_that_expire_in_use_are_told_of_and_replaced() {
+    let Some(server) = coturn("127.0.0.1", &[]) else { return };
+    let carrier = Carrier::new();
+    let ada = carrier.join(relayed("ada", &server));
+    figures(&ada, "allocation", |stats| stats.relayed_addresses.len() == 1);
+    let server = server.restart("changed");
+    let changed = || vec![turn_server(&server, "changed")];
+    let mut config = relayed("bo", &server);
+    config.ice_servers = changed();
+    // Her first answer to him asks for a permission.
+    let bo = carrier.join(config);
+    let error = ada.wait("error", |events| {
+        events.iter().find_map(|event| match event {
+            Event::Error { code: ErrorCode::IceServer, detail } => Some(detail.clone()),
+            _ => None,
+        })
+    });
+    assert!(error.contains("401") && !error.contains(PASSWORD), "{error}");
+    assert!(ada.swarm.stats().relayed_addresses.is_empty());
+    ada.swarm.set_ice_servers(&changed()).unwrap();
+    figures(&ada, "allocation", |stats| stats.relayed_addresses.len() == 1);
+    let mut config = relayed("cy", &server);
+    config.ice_servers = changed();
+    let cy = carrier.join(config);
+    exchange(&ada, &cy, "hello");
+    [ada, bo, cy].into_iter().for_each(Member::close);
+}
+
+#[test]
+fn a_server_that_was_restarted_is_used_again() {
+    let Some(server) = coturn("127.0.0.1", &[]) else { return };
+    let carrier = Carrier::new();
+    let (ada, bo) = (carrier.join(relayed("ada", &server)), carrier.join(relayed("bo", &server)));
+    exchange(&ada, &bo, "before");
+    let former = ada.swarm.stats().relayed_addresses;
+    let server = server.restart(PASSWORD);
+    let cy = carrier.join(relayed("cy", &server));
+    exchange(&ada, &cy, "hello");
+    assert_ne!(ada.swarm.stats().relayed_addresses, former);
+    assert!(!ada.events().iter().any(|event| matches!(event, Event::Error { .. })), "{:?}", ada.events());
+    [ada, bo, cy].into_iter().for_each(Member::close);
 }
 
 #[test]

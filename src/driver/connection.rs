@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
-/// Remote addresses of one connection that the table knows of.
+/// Remote addresses by which datagrams find a connection: as many as its candidates, and some that nobody has told of.
 const MAX_ADDRESSES: usize = 512;
 
 /// One link of a swarm. All methods may be called from any thread.
@@ -51,6 +51,8 @@ struct Core {
     ufrag: Option<String>,
     /// What the table knows of us.
     addresses: Vec<SocketAddr>,
+    /// So many of them, the first, are from before ICE was last restarted.
+    former: usize,
     /// The address that answers us: no other needs to be learned.
     settled: Option<SocketAddr>,
     /// The earliest of our deadlines in the heap.
@@ -85,6 +87,7 @@ impl Connection {
             link,
             ufrag,
             addresses: Vec::new(),
+            former: 0,
             settled: None,
             armed: None,
             dirty: false,
@@ -191,6 +194,14 @@ impl Connection {
     /// A renegotiation by the other side: gives the answer, unless an offer of ours goes before.
     pub fn apply_offer(self: &Arc<Self>, sdp: &str) -> Result<Option<String>, DriverError> {
         let now = Instant::now();
+        if let Some(shared) = self.shared.upgrade().filter(|_| self.is_settled()) {
+            // It may restart ICE: what the answer does not name yet is told after it.
+            let (candidates, complete) = shared.candidates();
+            self.take_candidates(&candidates);
+            if !complete {
+                self.deliveries().begin_candidates_anew();
+            }
+        }
         let answer = self.with(now, |link| link.apply_offer(now, sdp))?.map_err(DriverError::Engine)?;
         self.note_descriptions();
         Ok(answer)
@@ -202,8 +213,9 @@ impl Connection {
 
     /// Looks for a path anew; [`super::Handler::description`] follows.
     pub fn restart_ice(self: &Arc<Self>) {
-        self.deliveries().begin_candidates_anew();
         if let Some(shared) = self.shared.upgrade() {
+            self.take_candidates(&shared.candidates().0);
+            self.deliveries().begin_candidates_anew();
             shared.ask_again();
         }
         // One that is closed needs none.
@@ -224,8 +236,13 @@ impl Connection {
         complete: bool,
         bases: &[SocketAddr],
     ) {
-        self.deliveries().begin_candidates_anew();
-        self.announce(candidates, complete);
+        if self.is_settled() {
+            // It needs none, and a full room's would be more than the server takes.
+            self.take_candidates(candidates);
+        } else {
+            self.deliveries().begin_candidates_anew();
+            self.announce(candidates, complete);
+        }
         let current: Vec<String> = candidates.iter().map(|(_, candidate)| candidate.to_string()).collect();
         let mut output = Output::default();
         // One that is closed has no path to lose.
@@ -263,6 +280,24 @@ impl Connection {
                 link.end_local_candidates();
             }
         });
+    }
+
+    /// Has the link know those of our candidates that it does not know yet, and nobody else.
+    fn take_candidates(self: &Arc<Self>, candidates: &[(u64, LocalCandidate)]) {
+        let fresh = self.deliveries().keep_to_the_link(candidates);
+        if fresh.is_empty() {
+            return;
+        }
+        // One that is closed needs none; and one of no use is said to be so where it is told.
+        let _ = self.with(Instant::now(), |link| {
+            fresh.iter().for_each(|text| drop(link.add_local_candidate(text)));
+        });
+    }
+
+    /// It is open, has its path, and looks for no other.
+    fn is_settled(&self) -> bool {
+        let core = self.core();
+        core.open && core.link.is_connected() && !self.deliveries().wants_candidates()
     }
 
     /// Its candidates are gathered anew.
@@ -560,6 +595,9 @@ impl Connection {
             // ICE was restarted: requests come under another name from now on.
             if let Some(shared) = self.shared.upgrade() {
                 shared.table().rename(self, core.ufrag.as_deref(), Some(&ufrag));
+                // The path of before is used until there is another.
+                let former = core.former;
+                core.former = self.forget_addresses(core, &shared, former);
             }
             core.ufrag = Some(ufrag);
             core.settled = None;
@@ -623,12 +661,8 @@ impl Connection {
             }
             let known = core.addresses.contains(&datagram.remote);
             if !known {
-                if core.addresses.len() == MAX_ADDRESSES {
-                    // Each restart of ICE, and each address that checks come from, brings others.
-                    let settled = core.settled;
-                    let at = core.addresses.iter().position(|address| Some(*address) != settled).unwrap_or(0);
-                    let oldest = core.addresses.remove(at);
-                    shared.table().unlearn(oldest, self.key);
+                if core.addresses.len() >= MAX_ADDRESSES {
+                    core.former = self.forget_addresses(core, shared, MAX_ADDRESSES / 2).min(core.former);
                 }
                 core.addresses.push(datagram.remote);
             }
@@ -636,6 +670,16 @@ impl Connection {
                 shared.table().learn(datagram.remote, self, certain);
             }
         }
+    }
+
+    /// Forgets so many of the oldest addresses, but none that is in use; how many are left.
+    fn forget_addresses(&self, core: &mut Core, shared: &Shared, oldest: usize) -> usize {
+        let used = [core.settled, core.link.remote_address()];
+        let old = core.addresses.drain(..oldest.min(core.addresses.len())).collect::<Vec<_>>();
+        let (kept, forgotten) = old.into_iter().partition::<Vec<_>, _>(|address| used.contains(&Some(*address)));
+        shared.table().unlearn(self.key, &forgotten);
+        core.addresses.splice(..0, kept);
+        core.addresses.len()
     }
 
     fn queue(&self, reports: Vec<Report>) {

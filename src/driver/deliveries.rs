@@ -127,6 +127,15 @@ impl Deliveries {
         self.candidates_anew && !self.candidates_ended
     }
 
+    /// Those that it has not told yet, for the link alone: the next restart's description names them.
+    pub fn keep_to_the_link(&mut self, candidates: &[(u64, LocalCandidate)]) -> Vec<String> {
+        let told = self.candidates;
+        let fresh = candidates.iter().filter(|(number, _)| *number > told);
+        let texts = fresh.map(|(_, candidate)| candidate.to_string()).collect();
+        self.candidates = candidates.iter().map(|(number, _)| *number).fold(told, u64::max);
+        texts
+    }
+
     /// Those of our candidates that it has not told yet, and their end, if that is new: what the link is to hear too.
     pub fn announce(
         &mut self,

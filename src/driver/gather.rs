@@ -1,7 +1,6 @@
 //! Gathering of local candidates: hosts at once, then what STUN and TURN servers say, for all links of a swarm alike.
 
 use super::readdress::source_towards;
-use super::task::Shared;
 use super::{DriverConfig, DriverError, IceServer};
 use crate::link::stun::binding_indication;
 use crate::net::candidate::{preference, Kind, LocalCandidate};
@@ -20,6 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const KEEPALIVES: u32 = 3;
 /// Errors of servers that are kept to be shown.
 const MAX_ERRORS: usize = 32;
+/// Before an allocation that failed is tried again; then twice as long, and so on …
+const FIRST_RETRY: Duration = Duration::from_secs(2);
+/// … up to this.
+const LAST_RETRY: Duration = Duration::from_secs(120);
+/// The server still knows our port by another user's name. coturn does for a minute, even one that it has refused.
+const LEFT_OVER: &str = "error 437";
+/// … which is waited for no longer than this at a time.
+const LEFT_OVER_RETRY: Duration = Duration::from_secs(8);
 
 /// What is known and what is awaited.
 pub(super) struct Gathering {
@@ -33,14 +40,28 @@ pub(super) struct Gathering {
     relay_only: bool,
     /// Servers whose names are not resolved yet.
     resolving: usize,
+    /// Raised with each change of servers or addresses: what was looked up before is of no use.
+    generation: u64,
     requests: Vec<BindingRequest>,
     pub allocations: Vec<Allocation>,
-    allocating: usize,
+    retries: Vec<Retry>,
     deadline: Instant,
-    /// Those that have told our address, as long as a NAT's mapping before them is to live.
-    mapped: Vec<SocketAddr>,
+    /// Those that have told our address, and that, as long as a NAT's mapping before them is to live.
+    mapped: Vec<(SocketAddr, SocketAddr)>,
     keepalive: Duration,
     next_keepalive: Instant,
+}
+
+/// An allocation that failed and is made anew.
+struct Retry {
+    server: SocketAddr,
+    local: SocketAddr,
+    account: IceServer,
+    /// `None` while one is being made.
+    at: Option<Instant>,
+    pause: Duration,
+    /// The owner has heard of it.
+    told: bool,
 }
 
 /// Sockets, one per family at most, with their host candidates.
@@ -130,9 +151,10 @@ impl Gathering {
             errors,
             relay_only,
             resolving: servers,
+            generation: 0,
             requests: Vec::new(),
             allocations: Vec::new(),
-            allocating: 0,
+            retries: Vec::new(),
             deadline: Instant::now() + PATIENCE,
             mapped: Vec::new(),
             keepalive: config.ice_keepalive * KEEPALIVES,
@@ -141,9 +163,10 @@ impl Gathering {
     }
 
     /// Our addresses are these now. What servers said of the old ones counts no more; an allocation lives on where what is sent to its
-    /// server still leaves from the address that it was made from (RFC 8656, 2.2).
-    pub fn begin_anew(&mut self, now: Instant, hosts: Vec<LocalCandidate>, servers: usize) {
+    /// server still leaves from the address that it was made from (RFC 8656, 2.2). Gives the generation of what is looked up for it.
+    pub fn begin_anew(&mut self, now: Instant, hosts: Vec<LocalCandidate>, servers: usize) -> u64 {
         self.errors.clear();
+        self.retries.clear();
         self.allocations.retain(|allocation| allocation.source() == source_towards(allocation.server()));
         let relayed: Vec<SocketAddr> = self.allocations.iter().filter_map(Allocation::relayed).collect();
         let hosts = if self.relay_only { Vec::new() } else { hosts };
@@ -158,14 +181,16 @@ impl Gathering {
         self.requests.clear();
         self.mapped.clear();
         self.resolving = servers;
-        self.allocating = self.allocations.len() - relayed.len();
         self.complete = servers == 0;
         self.deadline = now + PATIENCE;
+        self.generation += 1;
+        self.generation
     }
 
-    /// Asks the servers that have told our address, unless they are being asked.
+    /// Asks the servers that have told our address, and those that are being asked, now.
     pub fn ask_again(&mut self, now: Instant) {
-        for server in &self.mapped {
+        self.requests.iter_mut().for_each(|request| request.begin_anew(now));
+        for (server, _) in &self.mapped {
             if !self.requests.iter().any(|request| request.server == *server) {
                 self.requests.extend(BindingRequest::new(*server, now));
             }
@@ -205,11 +230,15 @@ impl Gathering {
     pub fn resolved(
         &mut self,
         now: Instant,
+        generation: u64,
         sockets: &[Arc<Socket>],
         server: &IceServer,
         turn: bool,
         addresses: Result<Vec<SocketAddr>, String>,
     ) {
+        if generation != self.generation {
+            return;
+        }
         self.resolving = self.resolving.saturating_sub(1);
         let addresses = match addresses {
             Ok(addresses) => addresses,
@@ -227,7 +256,6 @@ impl Gathering {
                 match Allocation::new(now, socket.bound(), source_towards(*address), *address, server) {
                     Ok(allocation) => {
                         self.allocations.push(allocation);
-                        self.allocating += 1;
                     }
                     Err(error) => self.error(format!("{}: {error}", server.url)),
                 }
@@ -268,13 +296,22 @@ impl Gathering {
             .find_map(|(index, request)| Some((index, request.answer(from, datagram)?)));
         if let Some((index, mapped)) = answered {
             self.requests.remove(index);
-            if !self.mapped.contains(&from) {
-                self.mapped.push(from);
-                self.next_keepalive = now + self.keepalive;
+            match self.mapped.iter_mut().find(|(server, _)| *server == from) {
+                Some((_, known)) => {
+                    let former = std::mem::replace(known, mapped);
+                    let told = self.mapped.iter().any(|(_, known)| *known == former);
+                    // A NAT gives us another.
+                    self.candidates.retain(|(_, candidate)| {
+                        told || candidate.kind != Kind::ServerReflexive || candidate.address != former
+                    });
+                }
+                None => {
+                    self.mapped.push((from, mapped));
+                    self.next_keepalive = now + self.keepalive;
+                }
             }
             let preference = preference(mapped.ip(), index);
             let candidate = LocalCandidate { kind: Kind::ServerReflexive, address: mapped, base: local, preference };
-            news.reflexive.push(mapped);
             news.candidates |= self.add(candidate);
             return true;
         }
@@ -283,28 +320,37 @@ impl Gathering {
         };
         self.allocations[index].handle(now, datagram);
         self.hear(now, index, news);
-        // What has waited for this answer, and what follows it.
-        self.allocations[index].poll_datagrams(&mut news.datagrams);
         true
     }
 
-    fn hear(&mut self, now: Instant, index: usize, news: &mut News) {
+    /// Whether the allocation is still there.
+    fn hear(&mut self, now: Instant, index: usize, news: &mut News) -> bool {
         let mut events = Vec::new();
         let allocation = &mut self.allocations[index];
         allocation.poll_events(now, |event| events.push(event));
+        // What has waited for this, and what follows it.
+        allocation.poll_datagrams(&mut news.datagrams);
         let (server, relayed) = (allocation.server(), allocation.relayed());
         for event in events {
             match event {
                 TurnEvent::Allocated(relayed) => {
-                    self.allocating = self.allocating.saturating_sub(1);
+                    self.retries.retain(|retry| retry.server != server);
                     let preference = preference(relayed.ip(), index);
                     let candidate = LocalCandidate { kind: Kind::Relay, address: relayed, base: relayed, preference };
-                    news.candidates |= self.add(candidate);
+                    let added = self.add(candidate);
+                    news.candidates |= added;
+                    // Everybody has been told that there would be no more.
+                    news.others |= added && self.complete;
                 }
                 TurnEvent::Failed(error) => {
-                    self.allocating = self.allocating.saturating_sub(1);
-                    self.error(format!("TURN server {server}: {error}"));
+                    self.failed(now, index, Some(error), news);
+                    return false;
                 }
+                TurnEvent::Lost => {
+                    self.failed(now, index, None, news);
+                    return false;
+                }
+                TurnEvent::Refused(error) => self.error(format!("TURN server {server}: {error}")),
                 TurnEvent::Data { from, data } => {
                     if let Some(relayed) = relayed {
                         news.relayed.push((relayed, from, data));
@@ -312,31 +358,89 @@ impl Gathering {
                 }
             }
         }
+        true
+    }
+
+    /// There is no such allocation, or none any more, and it is tried again: at once where nothing speaks against it.
+    fn failed(&mut self, now: Instant, index: usize, error: Option<String>, news: &mut News) {
+        let allocation = self.allocations.remove(index);
+        let server = allocation.server();
+        let present: Vec<SocketAddr> = self.allocations.iter().filter_map(Allocation::relayed).collect();
+        let before = self.candidates.len();
+        self.candidates.retain(|(_, candidate)| candidate.kind != Kind::Relay || present.contains(&candidate.address));
+        news.others |= self.candidates.len() < before;
+        let at = self.retries.iter().position(|retry| retry.server == server).unwrap_or_else(|| {
+            let (local, account) = (allocation.local(), allocation.account().clone());
+            self.retries.push(Retry { server, local, account, at: None, pause: FIRST_RETRY, told: false });
+            self.retries.len() - 1
+        });
+        let retry = &mut self.retries[at];
+        retry.account = allocation.account().clone();
+        match error {
+            None => {
+                retry.at = Some(now);
+                // More candidates are to come, most likely.
+                (self.complete, self.deadline) = (false, now + PATIENCE);
+            }
+            Some(error) => {
+                retry.at = Some(now + retry.pause);
+                let last = if error.contains(LEFT_OVER) { LEFT_OVER_RETRY } else { LAST_RETRY };
+                retry.pause = (retry.pause * 2).min(last);
+                if !std::mem::replace(&mut retry.told, true) {
+                    self.error(format!("TURN server {server}: {error}"));
+                }
+            }
+        }
+        news.wake = true;
+    }
+
+    /// How many allocations are being made, or are about to be.
+    fn allocating(&self, now: Instant) -> usize {
+        let made = self.allocations.iter().filter(|allocation| allocation.relayed().is_none());
+        made.count() + self.retries.iter().filter(|retry| retry.at.is_some_and(|at| at <= now)).count()
+    }
+
+    fn retry(&mut self, now: Instant) {
+        let due = self.retries.iter_mut().filter(|retry| retry.at.is_some_and(|at| at <= now));
+        let mut failed = Vec::new();
+        for retry in due {
+            retry.at = None;
+            match Allocation::new(now, retry.local, source_towards(retry.server), retry.server, &retry.account) {
+                Ok(allocation) => self.allocations.push(allocation),
+                Err(error) => failed.push(error),
+            }
+        }
+        failed.into_iter().for_each(|error| self.error(error));
     }
 
     /// Does what is due, and says whether gathering has just come to its end.
-    pub fn handle_timeout(&mut self, now: Instant, shared: &Shared, news: &mut News) {
+    pub fn handle_timeout(&mut self, now: Instant, mut send: impl FnMut(SocketAddr, &[u8]), news: &mut News) {
+        if self.complete {
+            // A server that has answered once and does not now.
+            self.requests.retain(|request| now < request.since() + PATIENCE);
+        }
         for request in &mut self.requests {
             let server = request.server;
             if let Some(datagram) = request.poll(now) {
-                shared.send_raw(server, datagram);
+                send(server, datagram);
             }
         }
-        for index in 0..self.allocations.len() {
+        self.retry(now);
+        let mut index = 0;
+        while index < self.allocations.len() {
             self.allocations[index].handle_timeout(now);
-            self.hear(now, index, news);
-            self.allocations[index].poll_datagrams(&mut news.datagrams);
+            index += usize::from(self.hear(now, index, news));
         }
         if !self.mapped.is_empty() && now >= self.next_keepalive {
             self.next_keepalive = now + self.keepalive;
-            for server in &self.mapped {
-                shared.send_raw(*server, &binding_indication());
+            for (server, _) in &self.mapped {
+                send(*server, &binding_indication());
             }
         }
         if self.complete {
             return;
         }
-        let waiting = self.resolving + self.requests.len() + self.allocating;
+        let waiting = self.resolving + self.requests.len() + self.allocating(now);
         if waiting == 0 || now >= self.deadline {
             for request in std::mem::take(&mut self.requests) {
                 self.error(format!("STUN server {}: it does not answer", request.server));
@@ -349,9 +453,10 @@ impl Gathering {
     pub fn next_timeout(&mut self) -> Option<Instant> {
         let requests = self.requests.iter().map(BindingRequest::deadline).min();
         let allocations = self.allocations.iter_mut().filter_map(Allocation::deadline).min();
+        let retry = self.retries.iter().filter_map(|retry| retry.at).min();
         let deadline = (!self.complete).then_some(self.deadline);
         let keepalive = (!self.mapped.is_empty()).then_some(self.next_keepalive);
-        [requests, allocations, deadline, keepalive].into_iter().flatten().min()
+        [requests, allocations, retry, deadline, keepalive].into_iter().flatten().min()
     }
 
     /// Sends by the allocation that this address is of; `None` if it is none of ours.
@@ -374,10 +479,123 @@ impl Gathering {
 pub(super) struct News {
     /// There are new ones.
     pub candidates: bool,
-    pub reflexive: Vec<SocketAddr>,
+    /// All are to be told anew: one is gone, or one has come after their end.
+    pub others: bool,
+    /// The time of what is next may have changed.
+    pub wake: bool,
     pub relayed: Vec<(SocketAddr, SocketAddr, BytesMut)>,
     pub datagrams: Vec<crate::link::Datagram>,
     pub completed: bool,
     /// Why servers give nothing.
     pub errors: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::stun;
+
+    const OURS: &str = "192.0.2.1:1";
+    const SERVER: &str = "192.0.2.9:3478";
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn gathering(servers: usize) -> Gathering {
+        Gathering::new(Vec::new(), &DriverConfig::for_tests(), servers, Vec::new())
+    }
+
+    fn sockets() -> Vec<Arc<Socket>> {
+        vec![Arc::new(Socket::bind(address("127.0.0.1:0"), 1 << 16).unwrap())]
+    }
+
+    fn stun_server() -> IceServer {
+        IceServer { url: format!("stun:{SERVER}"), ..IceServer::default() }
+    }
+
+    /// What is sent by then, to whom does not matter.
+    fn asks(gathering: &mut Gathering, now: Instant) -> Vec<Vec<u8>> {
+        let mut sent = Vec::new();
+        gathering.handle_timeout(now, |_, datagram| sent.push(datagram.to_vec()), &mut News::default());
+        sent.retain(|datagram| stun::is_binding_request(datagram));
+        sent
+    }
+
+    fn answers(gathering: &mut Gathering, now: Instant, request: &[u8], mapped: &str) {
+        let transaction = stun::transaction_id(request).unwrap();
+        let answer = stun::message(0x0101, transaction, &[(0x0020, &stun::xored(address(mapped), transaction))]);
+        assert!(gathering.handle(now, address(OURS), address(SERVER), &answer, &mut News::default()));
+    }
+
+    #[test]
+    fn a_name_that_was_looked_up_for_others_is_of_no_use() {
+        let (now, sockets) = (Instant::now(), sockets());
+        let mut gathering = gathering(1);
+        let generation = gathering.begin_anew(now, Vec::new(), 1);
+        gathering.resolved(now, generation - 1, &sockets, &stun_server(), false, Ok(vec![address(SERVER)]));
+        assert_eq!((gathering.resolving, gathering.requests.len()), (1, 0));
+        gathering.resolved(now, generation, &sockets, &stun_server(), false, Ok(vec![address(SERVER)]));
+        assert_eq!((gathering.resolving, gathering.requests.len()), (0, 1));
+    }
+
+    #[test]
+    fn who_was_asked_in_vain_is_asked_at_once_when_it_is_wanted_again() {
+        let (mut now, sockets) = (Instant::now(), sockets());
+        let mut gathering = gathering(1);
+        gathering.resolved(now, 0, &sockets, &stun_server(), false, Ok(vec![address(SERVER)]));
+        let request = asks(&mut gathering, now).remove(0);
+        answers(&mut gathering, now, &request, "203.0.113.1:1");
+        asks(&mut gathering, now);
+        assert!(gathering.complete);
+        // The network is away.
+        gathering.ask_again(now);
+        for _ in 0..30 {
+            asks(&mut gathering, now);
+            now += Duration::from_millis(150);
+        }
+        gathering.ask_again(now);
+        assert_eq!(asks(&mut gathering, now).len(), 1);
+        now += FIRST_RETRY / 8;
+        let request = asks(&mut gathering, now).remove(0);
+        answers(&mut gathering, now, &request, "203.0.113.1:2");
+        // The NAT's former address is no more.
+        let known: Vec<SocketAddr> = gathering.candidates.iter().map(|(_, candidate)| candidate.address).collect();
+        assert_eq!(known, [address("203.0.113.1:2")]);
+        // Nor is it asked for ever.
+        gathering.ask_again(now);
+        asks(&mut gathering, now);
+        now += PATIENCE;
+        assert!(asks(&mut gathering, now).is_empty() && gathering.requests.is_empty());
+    }
+
+    #[test]
+    fn a_server_that_refuses_is_tried_again_ever_more_rarely_and_told_of_once() {
+        let (mut now, sockets) = (Instant::now(), sockets());
+        let mut gathering = gathering(1);
+        let turn = IceServer { url: format!("turn:{SERVER}"), username: "u".into(), credential: "c".into() };
+        gathering.relay_only = true;
+        gathering.resolved(now, 0, &sockets, &turn, true, Ok(vec![address(SERVER)]));
+        let mut tries = 0;
+        // Without a nonce, so that each question is the first.
+        for _ in 0..6000 {
+            let mut news = News::default();
+            gathering.handle_timeout(now, |_, _| (), &mut news);
+            for datagram in std::mem::take(&mut news.datagrams) {
+                tries += 1;
+                let transaction = stun::transaction_id(&datagram.data).unwrap();
+                let answer = stun::message(0x0113, transaction, &[(0x0009, b"\0\0\x04\x01")]);
+                gathering.handle(now, address(OURS), address(SERVER), &answer, &mut news);
+                assert!(gathering.allocations.is_empty());
+            }
+            now += Duration::from_millis(100);
+        }
+        assert!(gathering.complete);
+        assert!((8..14).contains(&tries), "{tries} in ten minutes");
+        assert_eq!(gathering.errors.len(), 1, "{:?}", gathering.errors);
+        // With other credentials at once.
+        let generation = gathering.begin_anew(now, Vec::new(), 1);
+        gathering.resolved(now, generation, &sockets, &turn, true, Ok(vec![address(SERVER)]));
+        assert_eq!((gathering.allocations.len(), gathering.allocating(now)), (1, 1));
+    }
 }

@@ -83,9 +83,9 @@ impl Shared {
         tracing::info!(?present, "the addresses of this machine changed");
         let hosts = gather::hosts(&self.sockets(), present);
         let servers = self.servers();
-        lock(&self.gathering).begin_anew(now, hosts, servers.len());
+        let generation = lock(&self.gathering).begin_anew(now, hosts, servers.len());
         self.tell_addresses();
-        self.resolve(servers);
+        self.resolve(servers, generation);
         self.handler().addresses_changed();
     }
 
@@ -101,17 +101,17 @@ impl Shared {
         lock(&self.servers).clone_from(&servers);
         // Even where none can be used: why is to be said.
         self.has_servers.store(true, Ordering::Relaxed);
-        let datagrams = {
+        let (datagrams, generation) = {
             let mut gathering = lock(&self.gathering);
             let datagrams = gathering.renew(now, &servers);
             let hosts = gathering.hosts();
-            gathering.begin_anew(now, hosts, servers.len());
+            let generation = gathering.begin_anew(now, hosts, servers.len());
             errors.into_iter().for_each(|error| gathering.error(error));
-            datagrams
+            (datagrams, generation)
         };
         self.send(datagrams, false);
         self.tell_addresses();
-        self.resolve(servers);
+        self.resolve(servers, generation);
         self.wake.notify_one();
         self.handler().addresses_changed();
     }
@@ -128,7 +128,7 @@ impl Shared {
     }
 
     /// Asks for the addresses of the servers, and then the servers.
-    pub fn resolve(self: &Arc<Self>, servers: Vec<Server>) {
+    pub fn resolve(self: &Arc<Self>, servers: Vec<Server>, generation: u64) {
         for (address, server) in servers {
             let shared = self.clone();
             self.runtime.spawn(async move {
@@ -142,7 +142,7 @@ impl Shared {
                     return;
                 }
                 let sockets = shared.sockets();
-                lock(&shared.gathering).resolved(Instant::now(), &sockets, &server, address.turn, found);
+                lock(&shared.gathering).resolved(Instant::now(), generation, &sockets, &server, address.turn, found);
                 shared.wake.notify_one();
             });
         }

@@ -86,6 +86,11 @@ impl Table {
         if let Some(ufrag) = ufrag {
             self.by_ufrag.remove(ufrag);
         }
+        self.unlearn(key, addresses);
+    }
+
+    /// Addresses that are this connection's no more.
+    pub fn unlearn(&mut self, key: Key, addresses: &[SocketAddr]) {
         for address in addresses {
             self.unlearn(*address, key);
         }

@@ -56,7 +56,6 @@ pub(super) struct Shared {
     pub has_servers: AtomicBool,
     pub addresses: Addresses,
     pub runtime: tokio::runtime::Handle,
-    reflexive: Mutex<Vec<SocketAddr>>,
     unrouted: AtomicU64,
     pub stopping: AtomicBool,
     done: watch::Sender<bool>,
@@ -102,12 +101,11 @@ impl Driver {
             relay_only: config.relay_only,
             addresses: Addresses::new(&config, &sockets),
             runtime: runtime.clone(),
-            reflexive: Mutex::default(),
             unrouted: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             done: watch::Sender::new(false),
         });
-        shared.resolve(shared.servers());
+        shared.resolve(shared.servers(), 0);
         runtime.spawn({
             let shared = shared.clone();
             async move {
@@ -216,7 +214,6 @@ impl Driver {
         let mut stats = DriverStats {
             connections: shared.table().len(),
             datagrams_unrouted: shared.unrouted.load(Ordering::Relaxed),
-            reflexive_addresses: lock(&shared.reflexive).clone(),
             ..DriverStats::default()
         };
         for socket in shared.sockets() {
@@ -230,7 +227,7 @@ impl Driver {
             match candidate.kind {
                 Kind::Host => stats.local_addresses.push(candidate.address),
                 Kind::Relay => stats.relayed_addresses.push(candidate.address),
-                Kind::ServerReflexive => {}
+                Kind::ServerReflexive => stats.reflexive_addresses.push(candidate.address),
             }
         }
         stats.ice_server_errors.clone_from(&gathering.errors);
@@ -376,9 +373,10 @@ impl Shared {
     /// Sends what has to go through a TURN server; gives the rest, what the server is to be sent included.
     fn send_relayed(&self, datagrams: Vec<Datagram>) -> Vec<Datagram> {
         let mut gathering = lock(&self.gathering);
-        if gathering.allocations.is_empty() {
+        if gathering.allocations.is_empty() && !self.relay_only {
             return datagrams;
         }
+        let sockets = if self.relay_only { self.sockets() } else { Vec::new() };
         let now = Instant::now();
         let mut direct = Vec::with_capacity(datagrams.len());
         for datagram in datagrams {
@@ -386,7 +384,8 @@ impl Shared {
             if ours {
                 direct
                     .extend(gathering.relay(now, datagram.local, datagram.remote, datagram.data).into_iter().flatten());
-            } else {
+            } else if !self.relay_only || sockets.iter().any(|socket| socket.bound() == datagram.local) {
+                // What was to go by an allocation that is gone would show the address that the policy hides.
                 direct.push(datagram);
             }
         }
@@ -477,7 +476,7 @@ impl Shared {
             let mut news = News::default();
             {
                 let mut gathering = lock(&self.gathering);
-                gathering.handle_timeout(now, self, &mut news);
+                gathering.handle_timeout(now, |to, data| self.send_raw(to, data), &mut news);
                 news.errors.append(&mut gathering.fresh_errors);
                 servers = gathering.next_timeout();
             }
@@ -607,10 +606,14 @@ impl Shared {
         for error in news.errors {
             self.handler.ice_server_failed(error);
         }
-        if !news.reflexive.is_empty() {
-            lock(&self.reflexive).extend(news.reflexive);
-        }
         self.send(news.datagrams, false);
+        if news.wake {
+            self.wake.notify_one();
+        }
+        if news.others {
+            self.tell_addresses();
+            self.handler.addresses_changed();
+        }
         if !news.candidates && !news.completed {
             return;
         }

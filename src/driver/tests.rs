@@ -31,6 +31,7 @@ struct Recorder {
     heard: Mutex<HashMap<ConnectionId, Vec<Heard>>>,
     changed: Condvar,
     telling: Mutex<HashMap<ConnectionId, Arc<AtomicUsize>>>,
+    descriptions: Mutex<Vec<String>>,
     /// Begins to read as soon as a connection is open.
     reads: bool,
     react: React,
@@ -97,7 +98,10 @@ impl Handler for Recorder {
 
     fn media(&self, _: &Arc<Connection>, _: MediaReport) {}
 
-    fn description(&self, _: &Arc<Connection>, _: String, _: bool) {}
+    fn description(&self, _: &Arc<Connection>, sdp: String, _: bool) {
+        self.descriptions.lock().unwrap().push(sdp);
+        self.changed.notify_all();
+    }
 
     fn writable(&self, connection: &Arc<Connection>, channel: ChannelId) {
         self.hear(connection, Heard::Writable(channel));
@@ -127,6 +131,7 @@ impl End {
             heard: Mutex::default(),
             changed: Condvar::new(),
             telling: Mutex::default(),
+            descriptions: Mutex::default(),
             reads,
             react,
         });
@@ -157,6 +162,14 @@ impl End {
 
     fn wait_for(&self, connection: &Arc<Connection>, wanted: &Heard) {
         self.wait(connection, &format!("{wanted:?}"), |heard| heard.contains(wanted).then_some(()));
+    }
+
+    /// The offer by which it restarts ICE.
+    fn restart(&self, connection: &Arc<Connection>) -> String {
+        let before = self.recorder.descriptions.lock().unwrap().len();
+        connection.restart_ice();
+        until("it offers a restart", || self.recorder.descriptions.lock().unwrap().len() > before);
+        self.recorder.descriptions.lock().unwrap()[before].clone()
     }
 
     fn candidates(&self, connection: &Arc<Connection>) -> Vec<IceCandidate> {
@@ -435,6 +448,95 @@ fn a_machine_that_falls_silent_is_noticed() {
     a.wait_for(&offerer, &Heard::State(LinkState::Disconnected));
     a.wait_for(&offerer, &Heard::Ended(LinkEnd::IceFailed));
     until("it is forgotten", || a.driver.table_sizes() == (0, 0, 0));
+}
+
+#[test]
+fn a_link_whose_path_stays_needs_no_candidates_until_it_restarts() {
+    let runtime = runtime();
+    let (a, b) = (End::plain(&runtime), End::plain(&runtime));
+    let (offerer, answerer) = open(&a, &b);
+    let settled = |end: &End, link| end.wait_for(link, &Heard::Candidate(None));
+    settled(&a, &offerer);
+    settled(&b, &answerer);
+    let told = |end: &End, link: &Arc<Connection>| {
+        end.heard(link).iter().filter(|heard| matches!(heard, Heard::Candidate(_))).count()
+    };
+    let (ours, theirs) = (told(&a, &offerer), told(&b, &answerer));
+    for (end, more) in [(&a, "127.0.0.2"), (&b, "127.0.0.3")] {
+        end.driver.move_to(&["127.0.0.1".parse().unwrap(), more.parse().unwrap()]);
+    }
+    assert_eq!((told(&a, &offerer), told(&b, &answerer)), (ours, theirs));
+    let offer = a.restart(&offerer);
+    assert!(offer.contains(" 127.0.0.2 "), "{offer}");
+    let answer = answerer.apply_offer(&offer).unwrap().unwrap();
+    assert!(answer.contains(" 127.0.0.3 "), "{answer}");
+    offerer.apply_answer(&answer).unwrap();
+    // One that is not open yet hears of it.
+    let (early, _) = a.driver.offer(fresh_id()).unwrap();
+    a.driver.move_to(&["127.0.0.1".parse().unwrap(), "127.0.0.4".parse().unwrap()]);
+    a.wait(&early, "the new one", |heard| {
+        let new = |heard: &Heard| matches!(heard, Heard::Candidate(Some(text)) if text.contains(" 127.0.0.4 "));
+        heard.iter().any(new).then_some(())
+    });
+}
+
+#[test]
+fn who_restarts_again_and_again_with_other_candidates_fills_no_list() {
+    let runtime = runtime();
+    let (a, b) = (End::plain(&runtime), End::plain(&runtime));
+    let (offerer, answerer) = open(&a, &b);
+    for round in 0..50_u16 {
+        let offer = b.restart(&answerer);
+        // So that it has to try the others for as long as the answer is not there.
+        let offer: Vec<&str> = offer.lines().filter(|line| !line.starts_with("a=candidate")).collect();
+        let answer = offerer.apply_offer(&(offer.join("\r\n") + "\r\n")).unwrap().unwrap();
+        let before = a.driver.stats().datagrams_sent;
+        for number in 0..100 {
+            let port = 20_000 + round * 100 + number;
+            let candidate = format!("candidate:1 1 udp 1 127.0.0.1 {port} typ host");
+            let candidate = IceCandidate { candidate, sdp_mid: None, sdp_m_line_index: None, username_fragment: None };
+            offerer.add_remote_candidate(Some(&candidate));
+        }
+        until("it tries some", || a.driver.stats().datagrams_sent > before + 20);
+        answerer.apply_answer(&answer).unwrap();
+        for link in [&offerer, &answerer] {
+            until("it has a path", || link.with(Instant::now(), |link| link.is_connected()).unwrap());
+        }
+    }
+    let (_, addresses, _) = a.driver.table_sizes();
+    assert!(addresses < 260, "{addresses} addresses");
+    let candidates = offerer.with(Instant::now(), |link| link.remote_candidates()).unwrap();
+    assert!(candidates <= 130, "{candidates} candidates");
+    answerer.send(ChannelId::FAST, false, b"still here", false).unwrap();
+    a.wait_for(&offerer, &Heard::Message(ChannelId::FAST, false, b"still here".to_vec()));
+}
+
+#[test]
+fn an_address_that_servers_tell_is_there_once() {
+    let runtime = runtime();
+    let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut request = [0; 512];
+        while let Ok((_, from)) = server.recv_from(&mut request) {
+            let transaction = request[8..20].try_into().unwrap();
+            let mapped = crate::link::stun::xored("203.0.113.9:9".parse().unwrap(), transaction);
+            let answer = crate::link::stun::message(0x0101, transaction, &[(0x0020, &mapped)]);
+            let _ = server.send_to(&answer, from);
+        }
+    });
+    let stun = IceServer { url: format!("stun:{address}"), ..IceServer::default() };
+    let a = End::new(&runtime, DriverConfig { ice_servers: vec![stun], ..config() }, true, Box::new(|_, _| ()));
+    let b = End::plain(&runtime);
+    let (offerer, answerer) = open(&a, &b);
+    until("it is told", || !a.driver.stats().reflexive_addresses.is_empty());
+    for _ in 0..2 {
+        let before = a.driver.stats().datagrams_received;
+        let answer = answerer.apply_offer(&a.restart(&offerer)).unwrap().unwrap();
+        offerer.apply_answer(&answer).unwrap();
+        until("it is answered", || a.driver.stats().datagrams_received > before);
+    }
+    assert_eq!(a.driver.stats().reflexive_addresses, ["203.0.113.9:9".parse::<std::net::SocketAddr>().unwrap()]);
 }
 
 /// The mapping of a NAT before a member who waits alone would be gone when somebody comes.

@@ -289,7 +289,7 @@ impl Link {
         }
     }
 
-    fn is_connected(&self) -> bool {
+    pub fn is_connected(&self) -> bool {
         self.state == Some(LinkState::Connected)
     }
 
@@ -315,6 +315,16 @@ impl Link {
     /// A burst would overrun somebody on the way: a browser, or a TURN server.
     pub fn wants_pacing(&self) -> bool {
         !self.native || self.path.is_relayed_now()
+    }
+
+    /// Where data goes now.
+    pub fn remote_address(&self) -> Option<SocketAddr> {
+        self.path.remote_address()
+    }
+
+    #[cfg(test)]
+    pub fn remote_candidates(&self) -> usize {
+        self.path.remote_candidates()
     }
 
     /// One of ours, as the engine wants it: the text after `candidate:`.

@@ -59,6 +59,7 @@ impl Link {
     /// The engine has begun anew: it has forgotten our candidates, the other side's, and the path.
     pub(super) fn restarted(&mut self) -> EngineResult<()> {
         self.path_gone = false;
+        self.path.forget_remote();
         self.path.forget();
         self.candidates = 0;
         self.guard.forget_askers();

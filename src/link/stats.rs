@@ -115,6 +115,22 @@ impl Path {
         self.remote.iter().any(|(address, _)| *address == remote)
     }
 
+    pub fn remote_address(&self) -> Option<SocketAddr> {
+        self.now.map(|(_, remote)| remote)
+    }
+
+    /// The other side's candidates are others now; data goes where it went, until a path is found.
+    pub fn forget_remote(&mut self) {
+        let now = self.remote_address();
+        self.remote.retain(|(address, _)| Some(*address) == now);
+        self.remote.truncate(1);
+    }
+
+    #[cfg(test)]
+    pub fn remote_candidates(&self) -> usize {
+        self.remote.len()
+    }
+
     pub fn is_relayed(&self, local: SocketAddr, remote: SocketAddr) -> bool {
         self.local.contains(&(local, "relay")) || self.remote.contains(&(remote, "relay"))
     }

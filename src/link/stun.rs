@@ -7,11 +7,16 @@ use webrtc::stun::message::TransactionId as FreshTransactionId;
 const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const HEADER: usize = 20;
 const USERNAME: u16 = 0x0006;
+const ERROR_CODE: u16 = 0x0009;
+const LIFETIME: u16 = 0x000d;
 const XOR_PEER_ADDRESS: u16 = 0x0012;
 const DATA: u16 = 0x0013;
 const USE_CANDIDATE: u16 = 0x0025;
 const BINDING_INDICATION: u16 = 0x0011;
 const SEND_INDICATION: u16 = 0x0016;
+const ALLOCATE_SUCCESS: u16 = 0x0103;
+const REFRESH_SUCCESS: u16 = 0x0104;
+const REFRESH_ERROR: u16 = 0x0114;
 const CREATE_PERMISSION_SUCCESS: u16 = 0x0108;
 const CREATE_PERMISSION_ERROR: u16 = 0x0118;
 
@@ -98,6 +103,39 @@ pub(crate) fn send_indication(peer: SocketAddr, data: &[u8]) -> BytesMut {
 /// Whether a TURN server gives a permission by this (RFC 8656, 9.2).
 pub(crate) fn is_permission_success(datagram: &[u8]) -> bool {
     is_stun(datagram) && datagram[..2] == CREATE_PERMISSION_SUCCESS.to_be_bytes()
+}
+
+/// What a TURN server refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Refresh,
+    Permission,
+}
+
+/// What is refused by this, and why: the number, and the words (RFC 8489, 14.8).
+pub(crate) fn refusal(datagram: &[u8]) -> Option<(Refused, u16, String)> {
+    if !is_stun(datagram) {
+        return None;
+    }
+    let refused = match u16::from_be_bytes([datagram[0], datagram[1]]) {
+        REFRESH_ERROR => Refused::Refresh,
+        CREATE_PERMISSION_ERROR => Refused::Permission,
+        _ => return None,
+    };
+    let value = attribute(datagram, ERROR_CODE)?;
+    let (class, number) = (u16::from(*value.get(2)?) & 7, u16::from(*value.get(3)?));
+    let words: String = String::from_utf8_lossy(&value[4..]).chars().filter(|c| !c.is_control()).take(128).collect();
+    Some((refused, class * 100 + number, words))
+}
+
+/// For how long an allocation is good, in seconds, by an answer that makes or refreshes it.
+pub(crate) fn allocation_lifetime(datagram: &[u8]) -> Option<u32> {
+    if !is_stun(datagram)
+        || ![ALLOCATE_SUCCESS, REFRESH_SUCCESS].map(u16::to_be_bytes).contains(&[datagram[0], datagram[1]])
+    {
+        return None;
+    }
+    Some(u32::from_be_bytes(attribute(datagram, LIFETIME)?.try_into().ok()?))
 }
 
 /// What a TURN server says that gives no permission, without its reason.

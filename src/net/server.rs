@@ -55,14 +55,20 @@ pub(crate) struct BindingRequest {
     transaction: TransactionId,
     pause: Duration,
     next: Instant,
+    since: Instant,
+    sent: Option<Instant>,
 }
+
+/// Before it is repeated for the first time.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
 impl BindingRequest {
     pub fn new(server: SocketAddr, now: Instant) -> Option<Self> {
         let transaction = TransactionId::new();
         let mut message = Message::new();
         message.build(&[Box::new(transaction), Box::new(BINDING_REQUEST)]).ok()?;
-        Some(Self { server, request: message.raw, transaction, pause: Duration::from_millis(250), next: now })
+        let request = message.raw;
+        Some(Self { server, request, transaction, pause: FIRST_PAUSE, next: now, since: now, sent: None })
     }
 
     /// The request, when it is time to send it (again).
@@ -72,7 +78,18 @@ impl BindingRequest {
         }
         self.next = now + self.pause;
         self.pause *= 2;
+        self.sent = Some(now);
         Some(&self.request)
+    }
+
+    /// As if it were new. Many links may want that at the same moment: it is sent once then.
+    pub fn begin_anew(&mut self, now: Instant) {
+        (self.since, self.pause) = (now, FIRST_PAUSE);
+        self.next = self.sent.map_or(now, |sent| now.max(sent + FIRST_PAUSE));
+    }
+
+    pub fn since(&self) -> Instant {
+        self.since
     }
 
     pub fn deadline(&self) -> Instant {
@@ -101,6 +118,23 @@ mod tests {
 
     fn server(url: &str) -> IceServer {
         IceServer { url: url.into(), username: "u".into(), credential: "c".into() }
+    }
+
+    #[test]
+    fn who_asks_anew_asks_at_once_but_once() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut request = BindingRequest::new("192.0.2.1:3478".parse().unwrap(), start).unwrap();
+        for time in [0, 250, 750, 1750, 3750] {
+            assert!(request.poll(at(time)).is_some());
+        }
+        assert!(request.poll(at(5000)).is_none());
+        let asked = (0..100).filter(|_| {
+            request.begin_anew(at(5000));
+            request.poll(at(5000)).is_some()
+        });
+        assert_eq!(asked.count(), 1);
+        assert!(request.poll(at(5250)).is_some());
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //!
 //! Permissions are asked for when something is to be sent, and renewed by what is sent later. The client would renew every one that
 //! it ever got, all in one datagram, which no network carries once they are more than a hundred: so it is not told of any.
+//!
+//! The client keeps to itself that a refresh was refused: it is read from the server's answer before the client sees it.
 
 use crate::driver::IceServer;
 use crate::link::{stun, Datagram};
@@ -16,6 +18,7 @@ use std::time::{Duration, Instant};
 use webrtc::sansio::Protocol;
 use webrtc::shared::error::Error as EngineError;
 use webrtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
+use webrtc::stun::message::TransactionId;
 use webrtc::turn::client::{Client, ClientConfig, Event};
 
 /// Datagrams that wait for one permission.
@@ -35,6 +38,15 @@ const GIVE_UP: Duration = Duration::from_secs(7);
 /// The allocation is refreshed so often: the mapping of a NAT before the server lives by it, and the nonce that permissions are
 /// asked for with stays fresh.
 const REFRESH: Duration = Duration::from_secs(25);
+/// Of an allocation whose server does not say for how long it is good (RFC 8656, 3.2).
+const USUAL_LIFETIME: Duration = Duration::from_secs(600);
+
+/// Error codes (RFC 8489, 14.8; RFC 8656, 19).
+const UNAUTHORIZED: u16 = 401;
+const FORBIDDEN: u16 = 403;
+const ALLOCATION_MISMATCH: u16 = 437;
+const STALE_NONCE: u16 = 438;
+const WRONG_CREDENTIALS: u16 = 441;
 
 pub(crate) struct Allocation {
     client: Client,
@@ -42,8 +54,21 @@ pub(crate) struct Allocation {
     local: SocketAddr,
     /// The address that our datagrams to the server leave from.
     source: Option<IpAddr>,
+    /// As it is configured now.
     account: IceServer,
+    /// The name and the credential that the server is asked with.
+    used: (String, String),
+    /// Those that it was asked with before, until the server has taken the new ones.
+    before: Option<(String, String)>,
     relayed: Option<SocketAddr>,
+    /// The server has let go of it then, unless it is refreshed.
+    expires: Instant,
+    /// There was one, and it is gone.
+    lost: bool,
+    /// Asked again with a new nonce, once.
+    renonced: bool,
+    /// What is to be told of it.
+    events: VecDeque<TurnEvent>,
     /// By address: the server does not look at the port (RFC 8656, 9).
     permissions: HashMap<IpAddr, Permission>,
     /// The questions that are not answered yet: for which address, and since when.
@@ -73,7 +98,12 @@ enum State {
 /// What came of it.
 pub(crate) enum TurnEvent {
     Allocated(SocketAddr),
+    /// There is none, or none any more, and why.
     Failed(String),
+    /// It is gone, and may be made anew at once.
+    Lost,
+    /// It goes on, but without the credentials that are configured now.
+    Refused(String),
     /// A datagram of a peer, relayed.
     Data {
         from: SocketAddr,
@@ -107,7 +137,13 @@ impl Allocation {
             local,
             source,
             account: account.clone(),
+            used: (account.username.clone(), account.credential.clone()),
+            before: None,
             relayed: None,
+            expires: now + USUAL_LIFETIME,
+            lost: false,
+            renonced: false,
+            events: VecDeque::new(),
             permissions: HashMap::new(),
             asked: HashMap::new(),
             sweep: now + PATIENCE,
@@ -123,15 +159,42 @@ impl Allocation {
         &self.account.url
     }
 
+    pub fn account(&self) -> &IceServer {
+        &self.account
+    }
+
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
     /// Goes on with other credentials, and has the server know them.
     pub fn renew(&mut self, now: Instant, username: &str, credential: &str) {
         if (username, credential) == (self.account.username.as_str(), self.account.credential.as_str()) {
             return;
         }
         (self.account.username, self.account.credential) = (username.to_owned(), credential.to_owned());
-        // What is refused shows at the next permission.
-        let _ = self.client.update_credentials(username.to_owned(), credential.to_owned());
+        // One that is being made shows soon whether the old ones were good enough.
+        if self.relayed.is_some() {
+            self.before.get_or_insert_with(|| self.used.clone());
+            self.use_credentials(now, (username.to_owned(), credential.to_owned()));
+        }
+    }
+
+    fn use_credentials(&mut self, now: Instant, credentials: (String, String)) {
+        // What is refused shows in the answer.
+        let _ = self.client.update_credentials(credentials.0.clone(), credentials.1.clone());
         let _ = self.client.refresh_allocations(now);
+        self.used = credentials;
+    }
+
+    /// It was made with other credentials than those that are configured, and the server does not take these for it.
+    fn is_behind(&self) -> bool {
+        self.relayed.is_some() && self.before.is_none() && !self.uses_configured()
+    }
+
+    fn uses_configured(&self) -> bool {
+        (self.used.0.as_str(), self.used.1.as_str())
+            == (self.account.username.as_str(), self.account.credential.as_str())
     }
 
     pub fn server(&self) -> SocketAddr {
@@ -185,13 +248,84 @@ impl Allocation {
 
     /// A datagram of the server.
     pub fn handle(&mut self, now: Instant, data: &[u8]) {
-        if let Some(transaction) = stun::transaction_id(data).filter(|_| stun::is_permission_success(data)) {
+        let transaction = stun::transaction_id(data);
+        if let Some(transaction) = transaction.filter(|_| stun::is_permission_success(data)) {
             if let Some((ip, asked)) = self.asked.remove(&transaction) {
                 self.given(ip, asked);
                 return self.forget(now, transaction);
             }
         }
+        let ours = transaction.is_some_and(|transaction| self.client.has_transaction(&TransactionId(transaction)));
         self.feed(now, data);
+        if !ours {
+            return;
+        }
+        if let Some(lifetime) = stun::allocation_lifetime(data) {
+            self.refreshed(now, lifetime);
+        } else if let Some((refused, code, words)) = stun::refusal(data) {
+            self.refuses(now, refused, code, &words);
+        }
+    }
+
+    fn refreshed(&mut self, now: Instant, lifetime: u32) {
+        // A day is longer than any server keeps one.
+        self.expires = now + Duration::from_secs(u64::from(lifetime).min(86_400));
+        self.renonced = false;
+        // The old credentials may be refused from now on.
+        self.before = None;
+    }
+
+    fn refuses(&mut self, now: Instant, refused: stun::Refused, code: u16, words: &str) {
+        if self.relayed.is_none() {
+            return;
+        }
+        let of_credentials = [UNAUTHORIZED, WRONG_CREDENTIALS].contains(&code);
+        match refused {
+            stun::Refused::Refresh if code == STALE_NONCE && !self.renonced => {
+                self.renonced = true;
+                let _ = self.client.refresh_allocations(now);
+            }
+            stun::Refused::Refresh if of_credentials && self.before.is_some() => {
+                // An allocation is its maker's, by name (RFC 8656, 5): it goes on with the old ones for as long as they are good.
+                if let Some(before) = self.before.take() {
+                    self.use_credentials(now, before);
+                }
+                if code == UNAUTHORIZED {
+                    self.events.push_back(TurnEvent::Refused(format!("error {code}: {words}")));
+                }
+                self.leave_old_credentials(now);
+            }
+            // The refresh that is under way tells.
+            stun::Refused::Permission if of_credentials && self.before.is_some() => {}
+            stun::Refused::Refresh if of_credentials || code == FORBIDDEN => self.lose(Some((code, words))),
+            stun::Refused::Permission if of_credentials => self.lose(Some((code, words))),
+            _ if code == ALLOCATION_MISMATCH => self.lose(None),
+            // It may only be busy: if it is not, the allocation's time runs out.
+            _ => {}
+        }
+    }
+
+    /// Where nobody is reached by it now, it gives way to one that is made with the new ones.
+    fn leave_old_credentials(&mut self, now: Instant) {
+        if self.is_behind() && self.permissions.is_empty() {
+            self.release(now);
+            self.lose(None);
+        }
+    }
+
+    /// The server has no such allocation any more, or not for us.
+    fn lose(&mut self, why: Option<(u16, &str)>) {
+        if self.relayed.take().is_none() {
+            return;
+        }
+        self.lost = true;
+        (self.permissions, self.asked) = (HashMap::new(), HashMap::new());
+        self.events.push_back(match why.filter(|_| self.uses_configured()) {
+            Some((code, words)) => {
+                TurnEvent::Failed(format!("it does not let the allocation live on (error {code}: {words})"))
+            }
+            None => TurnEvent::Lost,
+        });
     }
 
     fn feed(&mut self, now: Instant, data: &[u8]) {
@@ -246,13 +380,18 @@ impl Allocation {
         if self.sweep <= now {
             self.sweep = now + PATIENCE;
             self.permissions.retain(|_, permission| permission.until > now);
+            self.leave_old_credentials(now);
+        }
+        if self.expires <= now {
+            self.lose(None);
         }
         // It gives no errors but those that come as events.
         let _ = self.client.handle_timeout(now);
     }
 
     pub fn deadline(&mut self) -> Option<Instant> {
-        self.client.poll_timeout()
+        let expires = self.relayed.map(|_| self.expires);
+        [self.client.poll_timeout(), expires].into_iter().flatten().min()
     }
 
     /// Gives the allocation back.
@@ -269,9 +408,16 @@ impl Allocation {
                 Event::AllocateResponse(_, relayed) => {
                     self.relayed = Some(relayed);
                     hear(TurnEvent::Allocated(relayed));
+                    if !self.uses_configured() {
+                        self.before = Some(self.used.clone());
+                        let configured = (self.account.username.clone(), self.account.credential.clone());
+                        self.use_credentials(now, configured);
+                    }
                 }
+                // Others were given meanwhile.
+                Event::AllocateError(..) if !self.uses_configured() => hear(TurnEvent::Lost),
                 Event::AllocateError(_, error) => hear(TurnEvent::Failed(error.to_string())),
-                Event::TransactionTimeout(_) if self.relayed.is_none() => {
+                Event::TransactionTimeout(_) if self.relayed.is_none() && !self.lost => {
                     hear(TurnEvent::Failed("it does not answer".into()));
                 }
                 Event::CreatePermissionError(transaction, error) => {
@@ -284,6 +430,7 @@ impl Allocation {
                 _ => {}
             }
         }
+        self.events.drain(..).for_each(hear);
     }
 
     pub fn poll_datagrams(&mut self, datagrams: &mut Vec<Datagram>) {
@@ -313,6 +460,13 @@ mod tests {
         address: SocketAddr,
         permissions: HashMap<IpAddr, Instant>,
         refuses: fn(IpAddr) -> bool,
+        /// Whose questions it answers.
+        user: &'static str,
+        /// The maker of the allocation that it has.
+        maker: Option<String>,
+        answers: bool,
+        /// What was heard of the allocation.
+        events: Vec<TurnEvent>,
         /// Addresses in all questions for permissions.
         asked: usize,
         /// Datagrams that it has sent on.
@@ -335,12 +489,14 @@ mod tests {
     impl Server {
         fn new(refuses: fn(IpAddr) -> bool) -> Self {
             let address = "192.0.2.9:3478".parse().unwrap();
-            Self { address, permissions: HashMap::new(), refuses, asked: 0, relayed: 0 }
+            let (user, events) = ("user", Vec::new());
+            let permissions = HashMap::new();
+            Self { address, permissions, refuses, user, maker: None, answers: true, events, asked: 0, relayed: 0 }
         }
 
         /// Gives its answer.
         fn hear(&mut self, now: Instant, datagram: &[u8]) -> Option<BytesMut> {
-            if datagram.len() > CARRIED {
+            if datagram.len() > CARRIED || !self.answers {
                 return None;
             }
             let (transaction, all) = (stun::transaction_id(datagram).unwrap(), attributes(datagram));
@@ -351,12 +507,31 @@ mod tests {
             let peers: Vec<IpAddr> = peers.collect();
             let answer = |kind, attributes: &[(u16, &[u8])]| Some(stun::message(kind, transaction, attributes));
             let lifetime: (u16, &[u8]) = (0x000d, &[0, 0, 2, 88]);
-            match u16::from_be_bytes([datagram[0], datagram[1]]) {
-                0x0003 if all.iter().any(|(kind, _)| *kind == 0x0006) => {
+            let name = all.iter().find(|(kind, _)| *kind == 0x0006).map(|(_, name)| String::from_utf8_lossy(name));
+            let kind = u16::from_be_bytes([datagram[0], datagram[1]]);
+            let refusal = match (kind, &name) {
+                (0x0003 | 0x0004 | 0x0008, Some(name)) if *name != self.user => Some(&b"\0\0\x04\x01Unauthorized"[..]),
+                (0x0003, Some(_)) if self.maker.is_some() => Some(&b"\0\0\x04\x25Allocation Mismatch"[..]),
+                (0x0004 | 0x0008, _) if self.maker.is_none() => Some(&b"\0\0\x04\x25Allocation Mismatch"[..]),
+                (0x0004 | 0x0008, Some(name)) if self.maker.as_deref() != Some(name) => {
+                    Some(&b"\0\0\x04\x29Wrong Credentials"[..])
+                }
+                _ => None,
+            };
+            if let Some(refusal) = refusal {
+                return answer(kind | 0x0110, &[(0x0009, refusal)]);
+            }
+            match kind {
+                0x0003 if name.is_some() => {
+                    self.maker = name.map(String::from);
                     let relayed = stun::xored(SocketAddr::new(self.address.ip(), 50_000), transaction);
                     answer(0x0103, &[(XOR_RELAYED_ADDRESS, &relayed), lifetime])
                 }
                 0x0003 => answer(0x0113, &[(0x0009, &[0, 0, 4, 1]), (0x0014, b"realm"), (0x0015, b"nonce")]),
+                0x0004 if all.contains(&(0x000d, &[0; 4])) => {
+                    self.maker = None;
+                    answer(0x0104, &[(0x000d, &[0; 4])])
+                }
                 0x0004 => answer(0x0104, &[lifetime]),
                 0x0008 => {
                     self.asked += peers.len();
@@ -377,7 +552,8 @@ mod tests {
         /// An allocation at this server.
         fn allocation(&mut self, now: Instant) -> Allocation {
             let local = "192.0.2.1:1".parse().unwrap();
-            let mut allocation = Allocation::new(now, local, None, self.address, &account("user", "secret")).unwrap();
+            let mut allocation =
+                Allocation::new(now, local, None, self.address, &account(self.user, "secret")).unwrap();
             self.converse(now, &mut allocation, Vec::new());
             assert!(allocation.relayed().is_some());
             allocation
@@ -386,6 +562,7 @@ mod tests {
         /// Until neither has anything more to say.
         fn converse(&mut self, now: Instant, allocation: &mut Allocation, mut datagrams: Vec<Datagram>) {
             allocation.handle_timeout(now);
+            allocation.poll_events(now, |event| self.events.push(event));
             loop {
                 allocation.poll_datagrams(&mut datagrams);
                 if datagrams.is_empty() {
@@ -394,7 +571,7 @@ mod tests {
                 for datagram in std::mem::take(&mut datagrams) {
                     if let Some(answer) = self.hear(now, &datagram.data) {
                         allocation.handle(now, &answer);
-                        allocation.poll_events(now, |_| ());
+                        allocation.poll_events(now, |event| self.events.push(event));
                     }
                 }
             }
@@ -455,6 +632,98 @@ mod tests {
         server.send(now, &mut allocation, good);
         assert_eq!(server.relayed, 1);
         assert!(allocation.permissions.values().all(|permission| permission.waiting.is_empty()));
+    }
+
+    /// What was heard since this was asked last.
+    fn heard(server: &mut Server) -> Vec<String> {
+        let events = server.events.drain(..).map(|event| match event {
+            TurnEvent::Allocated(_) => "allocated".to_owned(),
+            TurnEvent::Failed(error) => error,
+            TurnEvent::Lost => "lost".to_owned(),
+            TurnEvent::Refused(error) => format!("refused {error}"),
+            TurnEvent::Data { .. } => "data".to_owned(),
+        });
+        events.collect()
+    }
+
+    #[test]
+    fn credentials_that_are_refused_in_use_end_the_allocation_with_the_server_s_words() {
+        for by_permission in [false, true] {
+            let mut now = Instant::now();
+            let mut server = Server::new(|_| false);
+            let mut allocation = server.allocation(now);
+            assert_eq!(heard(&mut server), ["allocated"]);
+            server.user = "another";
+            if by_permission {
+                server.send(now, &mut allocation, peer(1, 1));
+            } else {
+                now += REFRESH;
+                server.converse(now, &mut allocation, Vec::new());
+            }
+            let errors = heard(&mut server);
+            assert!(errors.len() == 1 && errors[0].contains("401: Unauthorized"), "{errors:?}");
+            assert_eq!(allocation.relayed(), None);
+            // Once for all that is refused after that.
+            for _ in 0..10 {
+                now += REFRESH;
+                server.converse(now, &mut allocation, Vec::new());
+            }
+            assert_eq!(heard(&mut server), [""; 0]);
+            server.maker = None;
+            assert!(server.allocation(now).relayed().is_some());
+        }
+    }
+
+    #[test]
+    fn an_allocation_that_the_server_does_not_know_any_more_is_lost() {
+        let mut now = Instant::now();
+        let mut server = Server::new(|_| false);
+        let mut allocation = server.allocation(now);
+        server.maker = None;
+        now += REFRESH;
+        server.converse(now, &mut allocation, Vec::new());
+        assert_eq!((heard(&mut server), allocation.relayed()), (vec!["allocated".into(), "lost".into()], None));
+        // Or that it says nothing of for as long as it may have kept it.
+        let mut allocation = server.allocation(now);
+        server.answers = false;
+        // 600 s, as the scripted server has it.
+        for _ in 0..23 {
+            now += REFRESH;
+            server.converse(now, &mut allocation, Vec::new());
+            assert!(allocation.relayed().is_some());
+        }
+        now += REFRESH;
+        server.converse(now, &mut allocation, Vec::new());
+        assert_eq!((heard(&mut server), allocation.relayed()), (vec!["allocated".into(), "lost".into()], None));
+    }
+
+    /// The server lets nobody but the maker use an allocation.
+    #[test]
+    fn an_allocation_in_use_goes_on_with_the_credentials_that_it_was_made_with() {
+        let mut now = Instant::now();
+        let mut server = Server::new(|_| false);
+        let mut allocation = server.allocation(now);
+        server.send(now, &mut allocation, peer(1, 1));
+        allocation.renew(now, "user", "other");
+        server.converse(now, &mut allocation, Vec::new());
+        assert!(allocation.before.is_none() && !allocation.is_behind());
+        allocation.renew(now, "later", "secret");
+        for _ in 0..10 {
+            server.converse(now, &mut allocation, Vec::new());
+            server.send(now, &mut allocation, peer(1, 1));
+            now += REFRESH;
+        }
+        assert!(allocation.is_behind() && allocation.relayed().is_some());
+        assert_eq!(server.relayed, 11);
+        let events = heard(&mut server);
+        assert!(events.len() == 2 && events[1].starts_with("refused error 401"), "{events:?}");
+        // Nobody is reached by it any more.
+        for _ in 0..20 {
+            now += REFRESH;
+            server.converse(now, &mut allocation, Vec::new());
+        }
+        assert_eq!((heard(&mut server), allocation.relayed()), (vec!["lost".to_owned()], None));
+        assert_eq!(server.maker, None, "it was given back");
     }
 
     #[test]
@@ -527,7 +796,8 @@ mod tests {
                     assert_eq!((from, &data[..]), (peer_address, &b"back"[..]));
                     back += 1;
                 }
-                TurnEvent::Failed(error) => panic!("{error}"),
+                TurnEvent::Failed(error) | TurnEvent::Refused(error) => panic!("{error}"),
+                TurnEvent::Lost => panic!("lost"),
                 TurnEvent::Allocated(_) => {}
             });
             let mut datagrams = Vec::new();

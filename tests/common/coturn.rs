@@ -24,7 +24,8 @@ pub struct Coturn {
 pub fn coturn(ip: &str, options: &[&str]) -> Option<Coturn> {
     let ip: IpAddr = ip.parse().unwrap();
     for _ in 0..ATTEMPTS {
-        match Coturn::start(ip, options) {
+        let port = UdpSocket::bind((ip, 0)).unwrap().local_addr().unwrap().port();
+        match Coturn::start(SocketAddr::new(ip, port), PASSWORD, options) {
             Ok(server) => return Some(server),
             Err(StartError::Missing) => {
                 assert!(std::env::var("CI").as_deref() != Ok("true"), "turnserver (Debian: coturn) is missing");
@@ -46,17 +47,16 @@ enum StartError {
 }
 
 impl Coturn {
-    fn start(ip: IpAddr, options: &[&str]) -> Result<Self, StartError> {
+    fn start(address: SocketAddr, password: &str, options: &[&str]) -> Result<Self, StartError> {
         let directory = tempfile::tempdir().unwrap();
-        let port = UdpSocket::bind((ip, 0)).unwrap().local_addr().unwrap().port();
-        let address = SocketAddr::new(ip, port);
+        let (ip, port) = (address.ip(), address.port());
         let inside = |name: &str| directory.path().join(name).display().to_string();
         let mut command = Command::new("turnserver");
         end_with_us(&mut command);
         let child = command
             .args(["-n", "--no-cli", "--no-tls", "--no-dtls", "--simple-log", "--no-stdout-log", "--verbose"])
             .args(["--fingerprint", "--lt-cred-mech", "--realm=example.org", "--allow-loopback-peers"])
-            .args([format!("--user={USER}:{PASSWORD}"), format!("--listening-port={port}")])
+            .args([format!("--user={USER}:{password}"), format!("--listening-port={port}")])
             .args([format!("--listening-ip={ip}"), format!("--relay-ip={ip}")])
             .args([format!("--userdb={}", inside("db")), format!("--pidfile={}", inside("pid"))])
             .arg(format!("--log-file={}", inside("log")))
@@ -73,6 +73,18 @@ impl Coturn {
             Ok(server)
         } else {
             Err(StartError::Silent(server.log()))
+        }
+    }
+
+    /// Another in its place, that knows of no allocation, with this password.
+    #[allow(dead_code, reason = "not every test that starts one does")]
+    pub fn restart(self, password: &str) -> Self {
+        let address = self.address;
+        drop(self);
+        match Self::start(address, password, &[]) {
+            Ok(server) => server,
+            Err(StartError::Missing) => panic!("turnserver is gone"),
+            Err(StartError::Silent(log)) => panic!("turnserver did not get ready again: {log}"),
         }
     }
 

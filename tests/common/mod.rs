@@ -21,6 +21,8 @@ struct Carried {
     swarms: HashMap<SessionId, Arc<Swarm>>,
     /// Messages from the hub by type, to count round trips.
     pub log: Vec<String>,
+    /// What the swarms have said to the hub.
+    signals: Vec<String>,
     /// Signals for which this says `false` are lost on the way to the hub.
     passes: fn(&str) -> bool,
 }
@@ -33,7 +35,13 @@ impl Carrier {
     /// One that loses the signals for which `passes` is `false`.
     pub fn losing(passes: fn(&str) -> bool) -> Self {
         let hub = Hub::new(HubConfig { messages_per_second: 100_000, ..HubConfig::default() });
-        Self(Arc::new(Mutex::new(Carried { hub, swarms: HashMap::new(), log: Vec::new(), passes })))
+        Self(Arc::new(Mutex::new(Carried {
+            hub,
+            swarms: HashMap::new(),
+            log: Vec::new(),
+            signals: Vec::new(),
+            passes,
+        })))
     }
 
     pub fn join(&self, config: Config) -> Member {
@@ -59,8 +67,14 @@ impl Carrier {
         if !(carried.passes)(json) {
             return;
         }
+        carried.signals.push(json.to_owned());
         carried.hub.receive(Instant::now(), session, json);
         carried.flush();
+    }
+
+    /// All that the swarms have said so far.
+    pub fn signals(&self) -> Vec<String> {
+        self.0.lock().unwrap().signals.clone()
     }
 
     fn leave(&self, session: SessionId) {
