@@ -131,7 +131,7 @@ pub fn crowd(size: usize) -> Outcome {
     let hub = HubConfig { members_per_room: size, ..HubConfig::default() };
     let weather = Weather { latency: Duration::from_millis(50), ..Weather::default() };
     let mut world = World::new(random(size as u64), hub, weather);
-    world.addresses = 6;
+    world.addresses = 12;
     for member in 0..size {
         let user = format!("user{member}");
         let brain = world.native(&user, 1, size * 2);
@@ -143,10 +143,13 @@ pub fn crowd(size: usize) -> Outcome {
     world.run_until(world.now + SECOND * 10)?;
     world.everyone_is_connected()?;
     world.spares_are_in_place()?;
-    world.run_until(world.now + SECOND * 60)?;
-    for connection in world.links.of(0) {
-        if world.links.is_open_at(&connection, 0) {
-            world.input(0, Input::PathLost { connection })?;
+    // As often as uses up what the joins have earned.
+    for _ in 0..3 {
+        world.run_until(world.now + SECOND * 15)?;
+        for connection in world.links.of(0) {
+            if world.links.is_open_at(&connection, 0) {
+                world.input(0, Input::PathLost { connection })?;
+            }
         }
     }
     world.run_until(world.now + SECOND * 10)?;
