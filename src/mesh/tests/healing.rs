@@ -287,3 +287,17 @@ fn the_restarts_of_a_full_room_are_paced() {
     }
     assert_eq!(sent, [20, 10]);
 }
+
+#[test]
+fn a_refusal_of_spares_that_were_withdrawn_limits_none_to_come() {
+    let (mut bench, spares) = Bench::joined(|config| config.peer_buffer = 3);
+    // The engine makes none for a moment: the fresh ones have to wait.
+    bench.ended(spares[0].as_str(), LinkEnd::Error("refused".into()));
+    assert_eq!(created(&bench.input(Input::AddressesChanged)), []);
+    bench.hear(ServerMessage::LeaveSwarm { id: spares[1].clone(), stays: true, lost: false });
+    bench.hear(ServerMessage::Error { code: "too-many-spares".into(), message: String::new() });
+    let fresh = created(&bench.pass(SECOND));
+    assert_eq!(fresh.len(), 3);
+    // Nor is it forgotten how many there are to be.
+    assert_eq!(created(&bench.input(Input::AddressesChanged)).len(), 3);
+}
