@@ -243,6 +243,8 @@ impl Room {
                 self.spare_owners.remove(id);
                 if let Some(member) = self.members.get_mut(user_id) {
                     member.spares.retain(|chunk| chunk.id != *id);
+                    // It may have been the one too many: the next one taken is replaced again.
+                    member.surplus = member.surplus.saturating_sub(1);
                 }
             } else if self.claims.get(id).is_some_and(|owner| owner == user_id) {
                 self.claims.remove(id);

@@ -802,3 +802,17 @@ fn whoever_restarts_ice_for_a_full_room_is_no_flood() {
     });
     assert!(rounds.is_some_and(|rounds| rounds < 20), "{rounds:?}");
 }
+
+#[test]
+fn an_offer_too_many_that_is_withdrawn_makes_up_for_none() {
+    let mut bench = Bench::new(|_| {});
+    let alice = bench.join("alice");
+    let bob = bench.join("bob");
+    assert_eq!(bench.heard(alice), ["request"]);
+    bench.say(bob, r#"{"type":"close"}"#);
+    bench.offer(alice, "asked for");
+    bench.drop_connection(alice, "asked for");
+    bench.offer(alice, "c");
+    bench.pass(SECOND * 600);
+    assert_eq!(bench.heard(alice), ["let go c", "request"]);
+}
