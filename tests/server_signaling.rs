@@ -154,7 +154,7 @@ async fn no_token_is_no_header() {
 
 #[tokio::test]
 async fn a_refusal_of_the_handshake_is_final_and_says_why() {
-    for status in ["401 Unauthorized", "403 Forbidden"] {
+    for status in ["400 Bad Request", "401 Unauthorized", "403 Forbidden"] {
         let script = Script::new().await;
         let mut signaling = start(script.config());
         script.answer(status, r#"{"error":"expired","message":"the token has expired"}"#).await;
@@ -167,7 +167,19 @@ async fn a_refusal_of_the_handshake_is_final_and_says_why() {
 
 #[tokio::test]
 async fn a_server_in_trouble_is_tried_again() {
-    for status in ["429 Too Many Requests", "500 Internal Server Error", "502 Bad Gateway", "503 Service Unavailable"] {
+    // A captive portal, a proxy, a server that is being set up: none of it is a word about this client.
+    let statuses = [
+        "200 OK",
+        "302 Found",
+        "404 Not Found",
+        "407 Proxy Authentication Required",
+        "408 Request Timeout",
+        "429 Too Many Requests",
+        "500 Internal Server Error",
+        "502 Bad Gateway",
+        "503 Service Unavailable",
+    ];
+    for status in statuses {
         let script = Script::new().await;
         let mut signaling = start(script.config());
         script.answer(status, "{}").await;
@@ -182,7 +194,7 @@ async fn a_server_in_trouble_is_tried_again() {
 async fn some_close_codes_are_final_and_others_pass() {
     use rtcswarm::hub::CloseReason::*;
     let finals = [Superseded, BadInit, WrongUser, WrongRoom];
-    let passing = [GoingAway, MessageTooLarge, RoomFull, TooManyRooms, TooManyMessages];
+    let passing = [InitTimeout, GoingAway, MessageTooLarge, RoomFull, TooManyRooms, TooManyMessages];
     for reason in finals.into_iter().chain(passing) {
         let script = Script::new().await;
         let mut signaling = start(script.config());
@@ -219,6 +231,74 @@ async fn a_lost_session_is_made_again_without_what_waited_for_the_old_one() {
     assert!(signaling.send("of the new session".into()));
     let message = soon("message", session.next()).await.unwrap().unwrap();
     assert_eq!(message, Message::text("of the new session"));
+}
+
+#[tokio::test]
+async fn what_is_said_to_a_lost_session_is_not_said_to_the_next() {
+    let script = Script::new().await;
+    let mut signaling = start(script.config());
+    let mut session = script.session().await;
+    up(&mut signaling).await;
+    session.send(Message::text("a question")).await.unwrap();
+    drop(session);
+    let mut session = script.session().await;
+    // The client is in its new session when it answers.
+    session.send(Message::Ping(Vec::new().into())).await.unwrap();
+    assert!(matches!(soon("pong", session.next()).await, Some(Ok(Message::Pong(_)))));
+    // Its owner is still at the old one.
+    assert_eq!(event(&mut signaling).await, SignalingEvent::Message("a question".into()));
+    signaling.send("an answer".into());
+    down(&mut signaling).await;
+    signaling.send("another".into());
+    up(&mut signaling).await;
+    assert!(signaling.send("init".into()));
+    assert_eq!(soon("message", session.next()).await.unwrap().unwrap(), Message::text("init"));
+}
+
+#[tokio::test]
+async fn a_session_with_more_to_send_than_it_takes_is_over() {
+    let script = Script::new().await;
+    let mut signaling = start(script.config());
+    let mut session = script.session().await;
+    up(&mut signaling).await;
+    // The task does not run meanwhile: it has this thread.
+    let taken = (0..10_000).take_while(|number| signaling.send(number.to_string())).count();
+    assert!(taken < 10_000);
+    assert!(!signaling.send("behind the gap".into()));
+    assert!(down(&mut signaling).await.contains("wait"));
+    let reading = async {
+        let mut next = 0;
+        while let Some(Ok(message)) = session.next().await {
+            if let Message::Text(text) = message {
+                assert_eq!(text.as_str(), next.to_string(), "nothing is left out");
+                next += 1;
+            }
+        }
+    };
+    soon("end of the session", reading).await;
+    let mut session = script.session().await;
+    up(&mut signaling).await;
+    assert!(signaling.send("init".into()));
+    assert_eq!(soon("message", session.next()).await.unwrap().unwrap(), Message::text("init"));
+}
+
+#[tokio::test]
+async fn pauses_are_spread_evenly() {
+    let script = Script::new().await;
+    let mut config = script.config();
+    (config.backoff_min, config.backoff_max) = (Duration::from_millis(40), Duration::from_millis(40));
+    let mut signaling = start(config);
+    let mut short = 0;
+    for _ in 0..60 {
+        drop(script.tcp().await);
+        down(&mut signaling).await;
+        let began = std::time::Instant::now();
+        let next = script.tcp().await;
+        short += u32::from(began.elapsed() < Duration::from_millis(20));
+        drop(next);
+        down(&mut signaling).await;
+    }
+    assert!((12..=48).contains(&short), "{short} of 60 pauses were shorter than half of the longest");
 }
 
 #[tokio::test]

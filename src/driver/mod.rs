@@ -116,6 +116,8 @@ pub trait Handler: Send + Sync + 'static {
     fn path_lost(&self, connection: &Arc<Connection>);
     /// The addresses of this machine are others than before. The connections have been told.
     fn addresses_changed(&self);
+    /// There are other STUN and TURN servers: candidates by the ones before are no more. The connections have been told.
+    fn servers_changed(&self);
     /// A STUN or TURN server gives nothing, with the reason.
     fn ice_server_failed(&self, error: String);
     /// A further channel is open: the other side's (`label` not `fast`), or our own of [`Connection::open_channel`].

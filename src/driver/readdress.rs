@@ -113,7 +113,7 @@ impl Shared {
         self.tell_addresses();
         self.resolve(servers, generation);
         self.wake.notify_one();
-        self.handler().addresses_changed();
+        self.handler().servers_changed();
     }
 
     /// All connections are told what our candidates are now.

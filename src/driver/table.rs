@@ -66,13 +66,6 @@ impl Table {
         }
     }
 
-    /// It is not this connection's any more.
-    pub fn unlearn(&mut self, address: SocketAddr, key: Key) {
-        if self.by_address.get(&address).is_some_and(|connection| connection.key() == key) {
-            self.by_address.remove(&address);
-        }
-    }
-
     pub fn by_ufrag(&self, ufrag: &str) -> Option<&Arc<Connection>> {
         self.by_ufrag.get(ufrag)
     }
@@ -92,7 +85,9 @@ impl Table {
     /// Addresses that are this connection's no more.
     pub fn unlearn(&mut self, key: Key, addresses: &[SocketAddr]) {
         for address in addresses {
-            self.unlearn(*address, key);
+            if self.by_address.get(address).is_some_and(|connection| connection.key() == key) {
+                self.by_address.remove(address);
+            }
         }
     }
 }

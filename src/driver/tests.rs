@@ -67,6 +67,7 @@ impl Handler for Recorder {
 
     fn path_lost(&self, _: &Arc<Connection>) {}
     fn addresses_changed(&self) {}
+    fn servers_changed(&self) {}
     fn ice_server_failed(&self, _: String) {}
     fn ice_state(&self, connection: &Arc<Connection>, state: LinkState) {
         self.hear(connection, Heard::State(state));

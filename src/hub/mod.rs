@@ -17,7 +17,11 @@ use std::time::{Duration, Instant};
 /// or an answer, a candidate for each address, and the end of candidates; and so for the offer that replaces a taken one.
 const MESSAGES_PER_PAIRING: u32 = 16;
 
-/// One connected client of the hub. Never used again.
+/// A connection that renegotiates earns its two ends the same, but no more often than this: a member that comes into another network
+/// restarts ICE for all its links at once. They earned it for the pairing when it was made.
+const CREDIT_PAUSE: Duration = Duration::from_secs(10);
+
+/// One connected client of the hub. Never used again; a later one has a higher number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub u64);
 
@@ -39,7 +43,7 @@ pub struct HubConfig {
     /// One message of a client, in bytes.
     pub max_message_bytes: usize,
     /// A client's messages per second, sustained; twice that in a burst, and 16 more for each member that it is paired with when
-    /// one of the two joins.
+    /// one of the two joins, or their connection renegotiates.
     pub messages_per_second: u32,
     pub members_per_room: usize,
     pub rooms: usize,
@@ -94,8 +98,10 @@ pub enum CloseReason {
     Left,
     /// A newer session of the same principal took over.
     Superseded,
-    /// The first message was not a proper `init`, or did not come in time.
+    /// The first message was not a proper `init`.
     BadInit,
+    /// The first message did not come in time; the network may be slow.
+    InitTimeout,
     /// `init` named another user than the principal.
     WrongUser,
     /// `init` named a room that the principal may not join.
@@ -127,7 +133,8 @@ impl CloseReason {
             Self::GoingAway => (1001, "going-away", "the server is shutting down"),
             Self::MessageTooLarge => (1009, "message-too-large", "the message is larger than this server takes"),
             Self::Superseded => (4001, "superseded", "a newer session of this user took over"),
-            Self::BadInit => (4002, "bad-init", "the first message must be a proper init, and come soon"),
+            Self::BadInit => (4002, "bad-init", "the first message must be a proper init"),
+            Self::InitTimeout => (4009, "init-timeout", "the first message, init, did not come in time"),
             Self::WrongUser => (4003, "wrong-user", "the token is another user's"),
             Self::WrongRoom => (4004, "wrong-room", "the token does not open this room"),
             Self::RoomFull => (4005, "room-full", "the room has as many members as it may"),
@@ -296,8 +303,8 @@ impl Hub {
     /// What was done in time is not due any more: it has been taken off the list.
     fn fall_due(&mut self, now: Instant, due: Due) {
         match due {
-            Due::Init(session) => self.close(now, session, CloseReason::BadInit),
-            Due::Grace { room, user_id } => self.remove(&room, &user_id, Room::give_up),
+            Due::Init(session) => self.close(now, session, CloseReason::InitTimeout),
+            Due::Grace { room, user_id } => self.remove(now, &room, &user_id, Room::give_up),
             Due::Spares { room } => {
                 let Some(members) = self.rooms.get_mut(&room) else { return };
                 let messages = members.expire(now, self.config.spare_ttl);
@@ -349,7 +356,7 @@ impl Hub {
         self.due.remove(&(client.init_due, Due::Init(session)));
         let Some(room) = client.room else { return };
         if reason == CloseReason::Left {
-            self.remove(&room, &client.principal.user_id, Room::remove);
+            self.remove(now, &room, &client.principal.user_id, Room::remove);
         } else {
             // Thrown out for its manners: its links to the others may be as good as ever.
             self.lose(now, session, room, client.principal.user_id);
@@ -368,10 +375,10 @@ impl Hub {
     }
 
     /// A member is gone for good: the other ends of its links are told.
-    fn remove(&mut self, name: &str, user_id: &str, how: fn(&mut Room, &str) -> Messages) {
+    fn remove(&mut self, now: Instant, name: &str, user_id: &str, how: fn(&mut Room, Instant, &str) -> Messages) {
         let Some(room) = self.rooms.get_mut(name) else { return };
         let before = room.len();
-        let messages = how(room, user_id);
+        let messages = how(room, now, user_id);
         self.members -= before - room.len();
         if room.is_empty() {
             if let Some(at) = room.watched {
@@ -411,6 +418,10 @@ impl Hub {
             return self.close(now, session, CloseReason::BadInit);
         }
         match self.rooms.get(&name) {
+            // What its client said last is what counts, and not what arrives last.
+            Some(room) if room.newest_session_of(user_id).is_some_and(|newest| newest > session) => {
+                return self.close(now, session, CloseReason::Superseded);
+            }
             Some(room) if !room.contains(user_id) && room.len() >= self.config.members_per_room => {
                 return self.close(now, session, CloseReason::RoomFull);
             }
@@ -428,14 +439,14 @@ impl Hub {
             self.due.remove(&(until, Due::Grace { room: name, user_id: user_id.to_owned() }));
         }
         let before = room.len();
-        let mut messages = room.seat(user_id, session, connections);
+        let mut messages = room.seat(now, user_id, session, connections);
         self.members += room.len() - before;
         let (paired, told) = room.pair(user_id, now, self.config.spare_ttl);
         messages.extend(told);
         self.send_all(messages);
         for other in paired {
-            self.credit_pairing(session);
-            self.credit_pairing(other);
+            self.credit(session);
+            self.credit(other);
         }
         if let Some(old) = superseded {
             // Its membership has passed to the new session: there is nothing left for it to lose.
@@ -446,9 +457,9 @@ impl Hub {
         }
     }
 
-    /// Only for pairings by an `init`: two clients could pair anew as often as they like by `drop`. Bounded by a full room's worth, lest
-    /// it add up over a long session.
-    fn credit_pairing(&mut self, session: SessionId) {
+    /// Only for pairings by an `init`, and for renegotiations now and then: two clients could pair anew as often as they like by `drop`.
+    /// Bounded by a full room's worth, lest it add up over a long session.
+    fn credit(&mut self, session: SessionId) {
         let pairings = u32::try_from(self.config.members_per_room).unwrap_or(u32::MAX);
         let most = MESSAGES_PER_PAIRING.saturating_mul(pairings);
         if let Some(client) = self.sessions.get_mut(&session) {
@@ -460,6 +471,11 @@ impl Hub {
     fn signal(&mut self, now: Instant, session: SessionId, name: &str, id: ConnectionId, signal: SessionSignal) {
         let Some((room, user_id)) = seat(&mut self.rooms, &self.sessions, name, session) else { return };
         if let Some(to) = room.other_end(&id, user_id) {
+            let offer = matches!(signal, SessionSignal::Offer { .. });
+            if offer && room.earns(now, &id, CREDIT_PAUSE) {
+                self.credit(session);
+                to.into_iter().for_each(|other| self.credit(other));
+            }
             let message = match signal {
                 SessionSignal::Offer { sdp } => ServerMessage::Offer { id, sdp },
                 SessionSignal::Candidate { candidate } => ServerMessage::Candidate { id, candidate },

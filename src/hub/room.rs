@@ -12,10 +12,7 @@ pub(super) type Messages = Vec<(SessionId, ServerMessage)>;
 pub(super) struct Room {
     /// By user id.
     members: BTreeMap<String, Member>,
-    /// Taken connections: offerer and answerer, or where this server did not see it made, the two ends.
-    links: HashMap<ConnectionId, (String, String)>,
-    /// Links that were let go of, oldest first: an offer on one of them renegotiates what is no more, and is no spare.
-    ended: VecDeque<ConnectionId>,
+    links: HashMap<ConnectionId, Ends>,
     /// Whose spare an id is.
     spare_owners: HashMap<ConnectionId, String>,
     /// Connections that one end is known to have: it named them in its `init`, or the other end was given up. When the
@@ -26,10 +23,31 @@ pub(super) struct Room {
     pub watched: Option<Instant>,
 }
 
+/// A taken connection: offerer and answerer, or where this server did not see it made, the two ends.
+struct Ends {
+    offerer: String,
+    answerer: String,
+    /// When its ends were last credited for it.
+    credited: Instant,
+}
+
+impl Ends {
+    /// The end that is not this one; `None` if this is none.
+    fn other(&self, user_id: &str) -> Option<&String> {
+        match user_id {
+            user if user == self.offerer => Some(&self.answerer),
+            user if user == self.answerer => Some(&self.offerer),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Member {
     /// None while its transport is lost and its grace period runs.
     session: Option<SessionId>,
+    /// The one that it has or had last.
+    newest: Option<SessionId>,
     /// When the grace period ends.
     lost_until: Option<Instant>,
     /// Oldest first.
@@ -41,13 +59,28 @@ struct Member {
     links: BTreeSet<ConnectionId>,
     /// Oldest first.
     claims: VecDeque<ConnectionId>,
+    /// Links of it that were let go of and spares that are not kept, oldest first, and when: an offer on one of them renegotiates what
+    /// is no more, and is no spare.
+    ended: VecDeque<(Instant, ConnectionId)>,
+}
+
+/// Why a link is let go of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// It failed; both ends stay in the room.
+    Connection,
+    /// One end left.
+    Left,
+    /// One end is silent for longer than its grace period.
+    Lost,
 }
 
 /// Claims of one member. A JS member never says that a connection is no more.
 const MAX_CLAIMS: usize = 1024;
 
-/// Ended links that are remembered.
-const MAX_ENDED: usize = 256;
+/// Ended connections of one member that are remembered, and for how long: as long as a message may be on its way.
+const MAX_ENDED: usize = 1024;
+const ENDED_MEMORY: Duration = Duration::from_secs(60);
 
 /// An offer nobody has taken yet, with the candidates that came after it.
 struct Chunk {
@@ -87,6 +120,16 @@ impl Room {
         self.members.get(user_id)?.session
     }
 
+    /// Of a member that is lost, too.
+    pub fn newest_session_of(&self, user_id: &str) -> Option<SessionId> {
+        self.members.get(user_id)?.newest
+    }
+
+    #[cfg(test)]
+    pub fn ended(&self, user_id: &str) -> usize {
+        self.members[user_id].ended.len()
+    }
+
     #[cfg(test)]
     pub fn claims(&self) -> usize {
         assert_eq!(self.claims.len(), self.members.values().map(|member| member.claims.len()).sum::<usize>());
@@ -108,21 +151,21 @@ impl Room {
 
     /// Gives a member its session, new or in place of an older one. Of its links, those that live on (`alive`) stay,
     /// and the other ends of all others are told.
-    pub fn seat(&mut self, user_id: &str, session: SessionId, alive: &[ConnectionId]) -> Messages {
+    pub fn seat(&mut self, now: Instant, user_id: &str, session: SessionId, alive: &[ConnectionId]) -> Messages {
         self.withdraw(user_id);
         self.forget_claims(user_id);
         let member = self.members.entry(user_id.to_owned()).or_default();
-        member.session = Some(session);
+        (member.session, member.newest) = (Some(session), Some(session));
         member.lost_until = None;
         let alive: BTreeSet<&ConnectionId> = alive.iter().collect();
         let gone: Vec<ConnectionId> = member.links.iter().filter(|id| !alive.contains(id)).cloned().collect();
-        let mut messages: Messages = alive.into_iter().filter_map(|id| self.claim(user_id, id)).collect();
-        messages.extend(gone.into_iter().filter_map(|id| self.unlink(id, user_id, true)));
+        let mut messages: Messages = alive.into_iter().filter_map(|id| self.claim(now, user_id, id)).collect();
+        messages.extend(gone.into_iter().filter_map(|id| self.unlink(now, id, user_id, Why::Connection)));
         messages
     }
 
     /// A connection that this server did not see made lives, says one end. If the other has said so before, it is told.
-    fn claim(&mut self, user_id: &str, id: &ConnectionId) -> Option<(SessionId, ServerMessage)> {
+    fn claim(&mut self, now: Instant, user_id: &str, id: &ConnectionId) -> Option<(SessionId, ServerMessage)> {
         if self.links.contains_key(id) || self.spare_owners.contains_key(id) || !is_proper(id) {
             return None;
         }
@@ -133,7 +176,7 @@ impl Room {
                 if let Some(member) = self.members.get_mut(&other) {
                     member.claims.retain(|claim| claim != id);
                 }
-                self.link(id.clone(), &other, user_id);
+                self.link(now, id.clone(), &other, user_id);
                 Some((self.session_of(&other)?, ServerMessage::Linked { id: id.clone() }))
             }
             None => {
@@ -165,40 +208,43 @@ impl Room {
     }
 
     /// Removes a member that left; the other ends of its links are told.
-    pub fn remove(&mut self, user_id: &str) -> Messages {
+    pub fn remove(&mut self, now: Instant, user_id: &str) -> Messages {
+        self.take_out(now, user_id, Why::Left)
+    }
+
+    fn take_out(&mut self, now: Instant, user_id: &str, why: Why) -> Messages {
         self.withdraw(user_id);
         self.forget_claims(user_id);
         let Some(member) = self.members.get(user_id) else { return Vec::new() };
         let links: Vec<ConnectionId> = member.links.iter().cloned().collect();
-        let told = links.into_iter().filter_map(|id| self.unlink(id, user_id, false)).collect();
+        let told = links.into_iter().filter_map(|id| self.unlink(now, id, user_id, why)).collect();
         self.members.remove(user_id);
         told
     }
 
     /// Removes a member that did not come back in time. Its links may be well all the same: if it comes back later and
     /// names them, they are links again.
-    pub fn give_up(&mut self, user_id: &str) -> Messages {
+    pub fn give_up(&mut self, now: Instant, user_id: &str) -> Messages {
         let links = self.members.get(user_id).into_iter().flat_map(|member| &member.links);
-        let ends = links.filter_map(|id| {
-            let (one, other) = self.links.get(id)?;
-            Some((id.clone(), if one == user_id { other.clone() } else { one.clone() }))
-        });
+        let ends = links.filter_map(|id| Some((id.clone(), self.links.get(id)?.other(user_id)?.clone())));
         let ends: Vec<_> = ends.collect();
-        let messages = self.remove(user_id);
+        let messages = self.take_out(now, user_id, Why::Lost);
         for (id, other) in ends {
-            self.claim(&other, &id);
+            self.claim(now, &other, &id);
         }
         messages
     }
 
     /// A connection failed at this end, and the two are paired anew; or a spare is withdrawn.
     pub fn drop_connection(&mut self, user_id: &str, id: &ConnectionId, now: Instant, spare_ttl: Duration) -> Messages {
-        let Some((one, other)) = self.links.get(id) else {
+        let Some(ends) = self.links.get(id) else {
             // Not known: the other end was faster, or left.
             if self.spare_owners.get(id).is_some_and(|owner| owner == user_id) {
                 self.spare_owners.remove(id);
                 if let Some(member) = self.members.get_mut(user_id) {
                     member.spares.retain(|chunk| chunk.id != *id);
+                    // It may have been the one too many: the next one taken is replaced again.
+                    member.surplus = member.surplus.saturating_sub(1);
                 }
             } else if self.claims.get(id).is_some_and(|owner| owner == user_id) {
                 self.claims.remove(id);
@@ -208,12 +254,8 @@ impl Room {
             }
             return Vec::new();
         };
-        let other = match user_id {
-            user if user == one => other.clone(),
-            user if user == other => one.clone(),
-            _ => return Vec::new(),
-        };
-        let mut messages: Messages = self.unlink(id.clone(), user_id, true).into_iter().collect();
+        let Some(other) = ends.other(user_id).cloned() else { return Vec::new() };
+        let mut messages: Messages = self.unlink(now, id.clone(), user_id, Why::Connection).into_iter().collect();
         messages.extend(self.pair_with(user_id, &other, now, spare_ttl));
         messages
     }
@@ -234,37 +276,46 @@ impl Room {
         }
     }
 
-    fn link(&mut self, id: ConnectionId, offerer: &str, answerer: &str) {
+    fn link(&mut self, now: Instant, id: ConnectionId, offerer: &str, answerer: &str) {
         for end in [offerer, answerer] {
             if let Some(member) = self.members.get_mut(end) {
                 member.links.insert(id.clone());
+                member.ended.retain(|(_, ended)| *ended != id);
             }
         }
-        self.ended.retain(|ended| *ended != id);
-        self.links.insert(id, (offerer.to_owned(), answerer.to_owned()));
+        let ends = Ends { offerer: offerer.to_owned(), answerer: answerer.to_owned(), credited: now };
+        self.links.insert(id, ends);
     }
 
-    /// Forgets a link; the other end is told, and whether this one `stays` in the room.
-    fn unlink(&mut self, id: ConnectionId, user_id: &str, stays: bool) -> Option<(SessionId, ServerMessage)> {
-        let (offerer, answerer) = self.links.remove(&id)?;
-        for end in [&offerer, &answerer] {
+    /// Forgets a link; the other end is told, and why.
+    fn unlink(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        user_id: &str,
+        why: Why,
+    ) -> Option<(SessionId, ServerMessage)> {
+        let ends = self.links.remove(&id)?;
+        for end in [&ends.offerer, &ends.answerer] {
             if let Some(member) = self.members.get_mut(end) {
                 member.links.remove(&id);
+                member.has_ended(now, &id);
             }
         }
-        if self.ended.len() == MAX_ENDED {
-            self.ended.pop_front();
-        }
-        self.ended.push_back(id.clone());
-        let other = if offerer == user_id { answerer } else { offerer };
-        Some((self.session_of(&other)?, ServerMessage::LeaveSwarm { id, stays }))
+        let (stays, lost) = (why == Why::Connection, why == Why::Lost);
+        Some((self.session_of(ends.other(user_id)?)?, ServerMessage::LeaveSwarm { id, stays, lost }))
+    }
+
+    /// Whether a renegotiation of this link is one that its ends are credited for.
+    pub fn earns(&mut self, now: Instant, id: &ConnectionId, pause: Duration) -> bool {
+        let due = |ends: &&mut Ends| now.saturating_duration_since(ends.credited) >= pause;
+        self.links.get_mut(id).filter(due).map(|ends| ends.credited = now).is_some()
     }
 
     /// The user ids at the other ends of a member's links.
     fn linked_to(&self, user_id: &str) -> BTreeSet<&str> {
         let links = self.members.get(user_id).into_iter().flat_map(|member| &member.links);
-        let ends = links.filter_map(|id| self.links.get(id));
-        ends.map(|(one, other)| if one == user_id { other.as_str() } else { one.as_str() }).collect()
+        links.filter_map(|id| self.links.get(id)?.other(user_id)).map(String::as_str).collect()
     }
 
     /// Pairs a newcomer with every present member that it has no link to. Also says with whom.
@@ -287,7 +338,7 @@ impl Room {
         match member.spares.pop_back() {
             Some(chunk) => {
                 let request = member.replacement(to);
-                messages.extend(self.hand_over(chunk, other, to, joiner, session));
+                messages.extend(self.hand_over(now, chunk, (other, to), (joiner, session)));
                 messages.extend(request);
             }
             None => {
@@ -317,7 +368,8 @@ impl Room {
         while member.spares.front().is_some_and(|chunk| now.saturating_duration_since(chunk.made) >= spare_ttl) {
             if let Some(chunk) = member.spares.pop_front() {
                 self.spare_owners.remove(&chunk.id);
-                messages.push((to, ServerMessage::LeaveSwarm { id: chunk.id, stays: true }));
+                member.has_ended(now, &chunk.id);
+                messages.push((to, let_go(chunk.id)));
                 messages.extend(member.replacement(to));
             }
         }
@@ -326,15 +378,14 @@ impl Room {
 
     fn hand_over(
         &mut self,
+        now: Instant,
         chunk: Chunk,
-        offerer: &str,
-        offerer_session: SessionId,
-        answerer: &str,
-        answerer_session: SessionId,
+        (offerer, offerer_session): (&str, SessionId),
+        (answerer, answerer_session): (&str, SessionId),
     ) -> Messages {
         let Chunk { id, signals, .. } = chunk;
         self.spare_owners.remove(&id);
-        self.link(id.clone(), offerer, answerer);
+        self.link(now, id.clone(), offerer, answerer);
         let accepted = ServerMessage::OfferAccepted { id: id.clone(), user_id: answerer.to_owned() };
         let accept = ServerMessage::Accept { id, user_id: offerer.to_owned(), signals };
         vec![(offerer_session, accepted), (answerer_session, accept)]
@@ -343,13 +394,7 @@ impl Room {
     /// The other end of a link of this member: `None` if it is no link of its, `Some(None)` if the other end is lost
     /// now.
     pub fn other_end(&self, id: &ConnectionId, user_id: &str) -> Option<Option<SessionId>> {
-        let (offerer, answerer) = self.links.get(id)?;
-        let other = match user_id {
-            user if user == offerer => answerer,
-            user if user == answerer => offerer,
-            _ => return None,
-        };
-        Some(self.session_of(other))
+        Some(self.session_of(self.links.get(id)?.other(user_id)?))
     }
 
     /// An offer or candidate on no link: a new chunk, for whoever waits or as a spare, or one more signal of a chunk.
@@ -386,7 +431,7 @@ impl Room {
             chunk.signals.push(signal);
             return Ok(Vec::new());
         }
-        if !matches!(signal, SessionSignal::Offer { .. }) || self.ended.contains(&id) {
+        if !matches!(signal, SessionSignal::Offer { .. }) || member.ended.iter().any(|(_, ended)| *ended == id) {
             // Of a connection that ended while this was under way.
             return Ok(Vec::new());
         }
@@ -394,7 +439,7 @@ impl Room {
         if let Some(waiter) = member.waiting.pop_front() {
             // Who leaves or is lost is taken off the list, so the waiter is here.
             if let Some(waiter_session) = self.session_of(&waiter) {
-                return Ok(self.hand_over(chunk, user_id, session, &waiter, waiter_session));
+                return Ok(self.hand_over(now, chunk, (user_id, session), (&waiter, waiter_session)));
             }
         }
         let Some(member) = self.members.get_mut(user_id) else { return Ok(Vec::new()) };
@@ -403,8 +448,8 @@ impl Room {
             member.surplus = member.surplus.saturating_sub(1);
             let code = "too-many-spares".to_owned();
             let message = "this server keeps no more spare offers of one member".to_owned();
-            let told =
-                [ServerMessage::LeaveSwarm { id: chunk.id, stays: true }, ServerMessage::Error { code, message }];
+            member.has_ended(now, &chunk.id);
+            let told = [let_go(chunk.id), ServerMessage::Error { code, message }];
             return Ok(told.into_iter().map(|message| (session, message)).collect());
         }
         self.spare_owners.insert(chunk.id.clone(), user_id.to_owned());
@@ -414,6 +459,15 @@ impl Room {
 }
 
 impl Member {
+    /// What is still on its way about that connection is about none.
+    fn has_ended(&mut self, now: Instant, id: &ConnectionId) {
+        let old = |(at, _): &(Instant, ConnectionId)| now.saturating_duration_since(*at) >= ENDED_MEMORY;
+        while self.ended.len() >= MAX_ENDED || self.ended.front().is_some_and(old) {
+            self.ended.pop_front();
+        }
+        self.ended.push_back((now, id.clone()));
+    }
+
     /// Asks for an offer in place of one that is taken or too old, unless there is one more than need be already.
     fn replacement(&mut self, to: SessionId) -> Option<(SessionId, ServerMessage)> {
         match self.surplus.checked_sub(1) {
@@ -424,6 +478,11 @@ impl Member {
             None => Some((to, ServerMessage::OfferRequest)),
         }
     }
+}
+
+/// Of a spare that is not kept.
+fn let_go(id: ConnectionId) -> ServerMessage {
+    ServerMessage::LeaveSwarm { id, stays: true, lost: false }
 }
 
 fn is_proper(id: &ConnectionId) -> bool {

@@ -102,8 +102,9 @@ fn short(message: &ServerMessage) -> String {
         ServerMessage::Answer { id, .. } => format!("answer {id}"),
         ServerMessage::Candidate { id, .. } => format!("candidate {id}"),
         ServerMessage::Linked { id } => format!("linked {id}"),
-        ServerMessage::LeaveSwarm { id, stays: false } => format!("leave {id}"),
-        ServerMessage::LeaveSwarm { id, stays: true } => format!("let go {id}"),
+        ServerMessage::LeaveSwarm { id, stays: false, lost: false } => format!("leave {id}"),
+        ServerMessage::LeaveSwarm { id, stays: false, lost: true } => format!("lost {id}"),
+        ServerMessage::LeaveSwarm { id, stays: true, .. } => format!("let go {id}"),
         ServerMessage::Error { code, .. } => format!("error {code}"),
     }
 }
@@ -203,7 +204,7 @@ fn init_comes_first_and_once_and_soon() {
     bench.pass(SECOND * 9);
     assert_eq!(bench.close_reason(silent), None);
     bench.pass(SECOND);
-    assert_eq!(bench.close_reason(silent), Some(CloseReason::BadInit));
+    assert_eq!(bench.close_reason(silent), Some(CloseReason::InitTimeout));
     assert_eq!(bench.close_reason(twice), None, "a member is under no deadline");
 
     let gone = bench.connect("gone");
@@ -427,7 +428,7 @@ fn after_the_grace_period_the_others_are_told() {
     let (mut bench, alice, bob) = linked(|_| {});
     bench.hub.disconnect(bench.now, bob);
     bench.pass(SECOND * 10);
-    assert_eq!(bench.heard(alice), ["leave c"]);
+    assert_eq!(bench.heard(alice), ["lost c"], "it did not say that it leaves");
     assert_eq!((bench.hub.stats().members, bench.hub.stats().links), (1, 0));
     // A link that outlived even that is one again when its other end says so.
     let bob = bench.connect("bob");
@@ -459,6 +460,31 @@ fn a_newer_session_supersedes_and_keeps_what_it_names() {
     assert_eq!(bench.hub.stats().members, 3, "the old session is nobody's any more");
     bench.candidate(newer, "d");
     assert_eq!(bench.heard(carol), ["candidate d"]);
+}
+
+#[test]
+fn the_session_that_connected_last_is_the_one_that_counts() {
+    let (mut bench, _alice, bob) = linked(|_| {});
+    let older = bench.connect("bob");
+    let newer = bench.connect("bob");
+    bench.init(newer, "bob", &["c"]);
+    assert_eq!(bench.close_reason(bob), Some(CloseReason::Superseded));
+    bench.init(older, "bob", &[]);
+    assert_eq!(bench.heard(older), ["error superseded"]);
+    assert_eq!(bench.close_reason(older), Some(CloseReason::Superseded));
+    assert_eq!((bench.close_reason(newer), bench.hub.stats().links), (None, 1));
+
+    // And while it is lost.
+    let older = bench.connect("bob");
+    let newest = bench.connect("bob");
+    bench.init(newest, "bob", &["c"]);
+    bench.hub.disconnect(bench.now, newest);
+    bench.init(older, "bob", &[]);
+    assert_eq!(bench.close_reason(older), Some(CloseReason::Superseded));
+    assert_eq!((bench.hub.stats().links, bench.hub.stats().members), (1, 2), "it may still come back");
+    let back = bench.connect("bob");
+    bench.init(back, "bob", &["c"]);
+    assert_eq!(bench.close_reason(back), None);
 }
 
 #[test]
@@ -548,6 +574,7 @@ fn close_reasons_have_codes_of_their_own() {
         Left,
         Superseded,
         BadInit,
+        InitTimeout,
         WrongUser,
         WrongRoom,
         RoomFull,
@@ -704,4 +731,88 @@ fn an_offer_on_a_link_that_was_let_go_of_is_no_spare() {
     bench.offer(alice, "c");
     assert_eq!(bench.heard(bob), Vec::<String>::new());
     assert_eq!((bench.hub.stats().spares, bench.hub.stats().waiting), (0, 1));
+}
+
+#[test]
+fn a_spare_that_was_not_kept_does_not_come_back_as_a_ghost() {
+    let mut bench = Bench::new(|config| config.spares_per_member = 1);
+    let alice = bench.join("alice");
+    bench.offer(alice, "old");
+    bench.offer(alice, "one too many");
+    assert_eq!(bench.heard(alice), ["let go one too many", "error too-many-spares"]);
+    bench.pass(SECOND * 600);
+    assert_eq!(bench.heard(alice), ["let go old", "request"]);
+    // Alice offered once more on each before she heard of it.
+    bench.offer(alice, "old");
+    assert_eq!(bench.hub.stats().spares, 0);
+    bench.offer(alice, "fresh");
+    bench.offer(alice, "one more");
+    assert_eq!(bench.heard(alice), ["let go one more", "error too-many-spares"]);
+    bench.join("bob");
+    assert_eq!(bench.heard(alice), ["accepted fresh by bob", "request"]);
+    bench.offer(alice, "one more");
+    assert_eq!(bench.hub.stats().spares, 0);
+}
+
+#[test]
+fn what_has_ended_is_remembered_for_each_member_and_a_while() {
+    let mut bench = Bench::new(|config| {
+        config.spares_per_member = 0;
+        config.messages_per_second = 100_000;
+    });
+    let (alice, bob) = (bench.join("alice"), bench.join("bob"));
+    bench.say(bob, r#"{"type":"offer","id":"b","sdp":""}"#);
+    bench.heard(bob);
+    let waiters = bench.hub.stats().waiting;
+    assert_eq!(waiters, 1);
+    for number in 0..5_000 {
+        bench.offer(alice, &format!("c{number}"));
+    }
+    let room = &bench.hub.rooms["room"];
+    assert!((256..2_000).contains(&room.ended("alice")), "{}", room.ended("alice"));
+    assert!(room.ended("bob") <= 1, "nobody else's are forgotten for it");
+    bench.pass(SECOND * 100);
+    bench.offer(alice, "last");
+    assert_eq!(bench.hub.rooms["room"].ended("alice"), 1);
+}
+
+#[test]
+fn whoever_restarts_ice_for_a_full_room_is_no_flood() {
+    let mut bench = Bench::new(|_| {});
+    let members = HubConfig::default().members_per_room;
+    let hub = bench.join("hub");
+    for member in 1..members {
+        bench.offer(hub, &format!("c{member}"));
+        bench.pass(SECOND);
+        let session = bench.join(&format!("member{member}"));
+        bench.answer(session, &format!("c{member}"));
+        bench.pass(SECOND);
+    }
+    bench.pass(SECOND * 100);
+    // The join's credit is used up; nothing but the rate is left.
+    bench.hub.sessions.values_mut().for_each(|session| session.credit = 0);
+    for member in 1..members {
+        eight_signals(&mut bench, hub, &format!("c{member}"), Bench::offer);
+    }
+    assert_eq!(bench.closed, []);
+    // But not as often as it likes.
+    let rounds = (0..100).find(|_| {
+        (1..members).for_each(|member| bench.offer(hub, &format!("c{member}")));
+        bench.close_reason(hub).is_some()
+    });
+    assert!(rounds.is_some_and(|rounds| rounds < 20), "{rounds:?}");
+}
+
+#[test]
+fn an_offer_too_many_that_is_withdrawn_makes_up_for_none() {
+    let mut bench = Bench::new(|_| {});
+    let alice = bench.join("alice");
+    let bob = bench.join("bob");
+    assert_eq!(bench.heard(alice), ["request"]);
+    bench.say(bob, r#"{"type":"close"}"#);
+    bench.offer(alice, "asked for");
+    bench.drop_connection(alice, "asked for");
+    bench.offer(alice, "c");
+    bench.pass(SECOND * 600);
+    assert_eq!(bench.heard(alice), ["let go c", "request"]);
 }

@@ -17,6 +17,7 @@
 //! - `leaveSwarm` is a hint: an open connection stays until its path fails or the other end says `close` in-band.
 //! - When signaling is lost, open connections live on. When it is back, `init` names them, what was half-way is begun
 //!   anew, and fresh spares are offered under new ids.
+//! - Who is silent towards the server has not left: its peer is waited for like any other whose link is lost.
 //! - When a link loses its path, ICE is restarted for it. One that fails while both members stay is dropped at the server,
 //!   which pairs the two anew: at once for one that was well for a while, with growing pauses for one that fails again.
 //!   The peer waits for its next link and stays the same; it ends when that takes too long.
@@ -96,7 +97,7 @@ pub enum Input {
     LinkState { connection: ConnectionId, state: LinkState },
     /// The address that an open link was sent from is no more.
     PathLost { connection: ConnectionId },
-    /// This machine has other addresses than before.
+    /// This machine has other addresses than before, or other servers to learn them from: candidates are others.
     AddressesChanged,
     /// The link is gone, or never came to be. Last word about this connection, unless [`Action::CloseLink`] was first.
     LinkEnded { connection: ConnectionId, cause: LinkEnd },
@@ -245,6 +246,8 @@ pub struct Mesh {
     joined: bool,
     /// Since when the server is asked for a sign of life.
     asked: Option<Instant>,
+    /// How many restarts were sent lately, and since when.
+    restarts: Option<(Instant, usize)>,
     up: bool,
     connections: BTreeMap<ConnectionId, Connection>,
     /// By user id.
@@ -286,7 +289,7 @@ struct Connection {
     restart: Option<Restart>,
     /// The server has let go of it, and carries nothing for it.
     unlinked: bool,
-    /// The server said that the other end left the room.
+    /// The server said that the other end left the room, by its own word.
     left: bool,
     /// The other end's DTLS fingerprint: names the running swarm it belongs to.
     instance: Option<String>,
@@ -340,6 +343,7 @@ impl Mesh {
             life: Life::New,
             joined: false,
             asked: None,
+            restarts: None,
             up: false,
             connections: BTreeMap::new(),
             peers: BTreeMap::new(),

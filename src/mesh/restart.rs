@@ -19,6 +19,11 @@ const SLOW_ANSWER: Duration = Duration::from_secs(1);
 /// … which shows when the next check of a living connection comes through: they go every five seconds.
 const PATH_RETURNS: Duration = Duration::from_secs(6);
 
+/// A machine that comes into another network restarts for all its links at once, and each restart is an offer and a candidate for each
+/// address: this many in each such time, as a server takes only so many messages a second.
+const AT_ONCE: usize = 20;
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// ICE is to be restarted.
 #[derive(Clone, Copy)]
 pub(super) struct Restart {
@@ -72,6 +77,15 @@ impl Mesh {
             }
             connection.restart = None;
             if !unlinked {
+                let (since, sent) = self.restarts.get_or_insert((now, 0));
+                if *since + PAUSE <= now {
+                    (*since, *sent) = (now, 0);
+                }
+                if *sent == AT_ONCE {
+                    connection.restart = Some(Restart { at: *since + PAUSE, ..restart });
+                    continue;
+                }
+                *sent += 1;
                 self.actions.push_back(Action::RestartIce { connection: id.clone() });
             }
         }

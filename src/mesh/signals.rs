@@ -106,7 +106,7 @@ impl Mesh {
                     (connection.unlinked, connection.left) = (false, false);
                 }
             }
-            ServerMessage::LeaveSwarm { id, stays } => self.other_end_left(now, &id, stays),
+            ServerMessage::LeaveSwarm { id, stays, lost } => self.other_end_left(now, &id, !stays && !lost),
             ServerMessage::Error { code, message } => {
                 if code == "too-many-spares" {
                     self.limit_spares();
@@ -324,7 +324,8 @@ impl Mesh {
         }
     }
 
-    fn other_end_left(&mut self, now: Instant, id: &ConnectionId, stays: bool) {
+    /// The server lets go of a connection; `left` if that is because the other end wished to leave, and not for want of its signaling.
+    fn other_end_left(&mut self, now: Instant, id: &ConnectionId, left: bool) {
         for peer in self.peers.values_mut() {
             if peer.held.as_ref().is_some_and(|held| held.connection == *id) {
                 peer.held = None;
@@ -333,7 +334,7 @@ impl Mesh {
         match self.connections.get_mut(id) {
             Some(connection) if connection.stage == Stage::Open => {
                 connection.unlinked = true;
-                connection.left = !stays;
+                connection.left = left;
             }
             Some(connection) if connection.stage == Stage::Spare => self.spare_expired(id),
             Some(_) => self.drop_connection(now, id, EndReason::Left, "it left before the channel was open"),

@@ -69,9 +69,10 @@ impl Mesh {
         self.fill_spares(now);
     }
 
-    /// The server keeps no more than there are now.
+    /// The server keeps no more than there are now. What is still owed it has not refused: it may speak of spares that were withdrawn
+    /// meanwhile.
     pub(super) fn limit_spares(&mut self) {
-        self.buffer = self.buffer.min(self.spares());
+        self.buffer = self.buffer.min(self.spares() + self.owed);
     }
 
     /// There are more peers than before: spares that would be one too many when taken are withdrawn.

@@ -85,7 +85,7 @@ impl Bench {
     }
 
     fn leave_swarm(&mut self, id: &str) -> Vec<Action> {
-        self.hear(ServerMessage::LeaveSwarm { id: id.into(), stays: false })
+        self.hear(ServerMessage::LeaveSwarm { id: id.into(), stays: false, lost: false })
     }
 
     fn pass(&mut self, time: Duration) -> Vec<Action> {
@@ -219,7 +219,7 @@ fn an_accepted_offer_is_applied_and_then_answered() {
         assert!(matches!(bench.hear(message)[..], [Action::Event(MeshEvent::Error { .. })]));
     }
     // And for the server that has let go of it.
-    bench.hear(ServerMessage::LeaveSwarm { id: "c".into(), stays: false });
+    bench.hear(ServerMessage::LeaveSwarm { id: "c".into(), stays: false, lost: false });
     assert_eq!(bench.input(Input::LinkOffer { connection: "c".into(), sdp: sdp("me") }), []);
 }
 

@@ -51,15 +51,19 @@ pub enum ServerMessage {
     Answer { id: ConnectionId, sdp: String },
     /// Relayed from the other end of a connection.
     Candidate { id: ConnectionId, candidate: Option<IceCandidate> },
-    /// The other end of that connection left; or that spare offer is not kept any longer.
     /// An addition of ours: the other end of a connection that was let go of is back, and has it still.
     Linked { id: ConnectionId },
-    /// `stays` is an addition of ours: only the connection is let go of, and its other end is still in the room. The JS original makes
-    /// no difference.
+    /// The other end of that connection left; or that spare offer is not kept any longer.
+    ///
+    /// `stays` and `lost` are additions of ours, and the JS original makes no difference. `stays`: only the connection is let go of, and
+    /// its other end is still in the room. `lost`: the other end did not say that it leaves, its signaling is lost and did not come back
+    /// in time. It may come back later, and [`ServerMessage::Linked`] says that it has the connection still.
     LeaveSwarm {
         id: ConnectionId,
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         stays: bool,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        lost: bool,
     },
     /// The server refused something. `code` is one of the server's short names, `message` is for people.
     Error { code: String, message: String },

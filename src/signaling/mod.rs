@@ -85,9 +85,16 @@ pub enum SignalingEvent {
 /// Messages that wait to be sent, and events that wait to be taken.
 const QUEUE: usize = 1024;
 
+/// A message, and of which session.
+type Tagged = (u64, String);
+
 /// The two ends of the task. Dropping it ends the task at once.
 pub struct Signaling {
-    outgoing: mpsc::Sender<String>,
+    outgoing: mpsc::Sender<Tagged>,
+    /// The session that the owner knows of, counted from one. What it says is an answer to that one, though the task may be in another.
+    session: u64,
+    /// The last session that had more to send than it took.
+    overflowed: watch::Sender<u64>,
     token: watch::Sender<String>,
     /// The addresses of this machine are others.
     moved: Arc<Notify>,
@@ -104,9 +111,10 @@ impl Signaling {
         let (tell, events) = mpsc::channel(QUEUE);
         let (token, newest_token) = watch::channel(config.token.clone());
         let (moved, asked) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let wants = websocket::Wants { moved: moved.clone(), asked: asked.clone() };
+        let (overflowed, over) = watch::channel(0);
+        let wants = websocket::Wants { moved: moved.clone(), asked: asked.clone(), over };
         let task = runtime.spawn(websocket::keep_up(config, newest_token, wants, to_send, tell));
-        Self { outgoing, token, moved, asked, events, task }
+        Self { outgoing, session: 0, overflowed, token, moved, asked, events, task }
     }
 
     /// From the next session on; a client that was refused tries again at once. The token was checked.
@@ -114,7 +122,7 @@ impl Signaling {
         self.token.send_replace(token);
     }
 
-    /// This machine has other addresses than before: a session from one that is gone is over, and the next attempt is made at once.
+    /// This machine has other addresses than before: a session from one that is gone is over, and the next attempt is made soon.
     pub fn addresses_changed(&self) {
         self.moved.notify_one();
     }
@@ -124,14 +132,27 @@ impl Signaling {
         self.asked.notify_one();
     }
 
-    /// Queues a message for the present session. `false`: more wait than should, the session is as good as dead.
+    /// Queues a message for the session of the last [`SignalingEvent::Up`] that was taken; if that is lost, so is the message. `false`:
+    /// more wait than should, and that session is over. [`SignalingEvent::Down`] follows.
     pub fn send(&self, message: String) -> bool {
-        self.outgoing.try_send(message).is_ok()
+        // After one that is missing, none makes sense.
+        if *self.overflowed.borrow() >= self.session {
+            return false;
+        }
+        let sent = self.outgoing.try_send((self.session, message)).is_ok();
+        if !sent {
+            self.overflowed.send_replace(self.session);
+        }
+        sent
     }
 
     /// `None` when the task has ended, which it does on its own only by a bug.
     pub async fn event(&mut self) -> Option<SignalingEvent> {
-        self.events.recv().await
+        let event = self.events.recv().await;
+        if event == Some(SignalingEvent::Up) {
+            self.session += 1;
+        }
+        event
     }
 
     /// Sends what is queued, says goodbye, and ends, within `deadline`.
@@ -152,7 +173,7 @@ impl Drop for Signaling {
 }
 
 /// A close code that no further attempt can change.
-fn is_final(code: u16) -> bool {
+pub fn is_final(code: u16) -> bool {
     let finals = [CloseReason::Superseded, CloseReason::BadInit, CloseReason::WrongUser, CloseReason::WrongRoom];
     finals.iter().any(|reason| reason.code() == code)
 }

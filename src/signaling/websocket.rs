@@ -1,13 +1,13 @@
 //! The task that keeps the WebSocket.
 
-use super::{is_final, tls, SignalingConfig, SignalingEvent};
+use super::{is_final, tls, SignalingConfig, SignalingEvent, Tagged};
 use crate::protocol::TOKEN_EXPIRED;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{SinkExt, StreamExt};
 use rand::Rng;
 use rustls_pki_types::ServerName;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
@@ -77,34 +77,41 @@ pub(super) struct Wants {
     pub moved: Arc<Notify>,
     /// A sign of life of the server is wanted.
     pub asked: Arc<Notify>,
+    /// The last session for which more waits than should.
+    pub over: watch::Receiver<u64>,
 }
 
 /// Until the owner is done.
 pub(super) async fn keep_up(
     config: SignalingConfig,
     mut newest_token: watch::Receiver<String>,
-    wants: Wants,
-    mut to_send: mpsc::Receiver<String>,
+    mut wants: Wants,
+    mut to_send: mpsc::Receiver<Tagged>,
     tell: mpsc::Sender<SignalingEvent>,
 ) {
     let mut backoff = config.backoff_min;
+    let mut session = 0;
     loop {
         let mut began = None;
         let token = newest_token.borrow_and_update().clone();
         // Who is done need not wait for a connection; what is said before `Up` is of no use anyway.
         let connected = tokio::select! {
             connected = connect(&config, &token) => connected,
+            // What was begun from an address that may be no more would hold up the next attempt.
+            () = wants.moved.notified() => {
+                backoff = config.backoff_min;
+                Err(End::Lost("the addresses of this machine changed meanwhile".into()))
+            }
             () = drained(&mut to_send) => return,
         };
         let end = match connected {
             Ok((socket, local)) => {
                 began = Some(Instant::now());
-                // What waited for the session before this one is of no use in a new one.
-                while to_send.try_recv().is_ok() {}
+                session += 1;
                 if tell.send(SignalingEvent::Up).await.is_err() {
                     return;
                 }
-                serve(&config, socket, local, &wants, &mut to_send, &tell).await
+                serve(&config, (session, socket, local), &mut wants, &mut to_send, &tell).await
             }
             Err(end) => end,
         };
@@ -132,41 +139,62 @@ pub(super) async fn keep_up(
         if began.is_some_and(|began| began.elapsed() > GOOD_SESSION) {
             backoff = config.backoff_min;
         }
-        let pause = rand::rng().random_range(Duration::ZERO..=backoff);
-        backoff = (backoff * 2).min(config.backoff_max);
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            // Where it could not be reached from it may be now.
-            () = wants.moved.notified() => backoff = config.backoff_min,
-            () = drained(&mut to_send) => return,
+        loop {
+            let pause = rand::rng().random_range(Duration::ZERO..=backoff);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => break,
+                // Where it could not be reached from it may be now; but not for everyone at the same moment.
+                () = wants.moved.notified() => backoff = config.backoff_min,
+                () = drained(&mut to_send) => return,
+            }
         }
+        backoff = (backoff * 2).min(config.backoff_max);
+    }
+}
+
+/// When more waits for a session than should.
+async fn overflowed(over: &mut watch::Receiver<u64>, session: u64) {
+    if over.wait_for(|over| *over >= session).await.is_err() {
+        // Its owner is gone, and sends no more.
+        std::future::pending().await
     }
 }
 
 /// When the owner has nothing more to say, ever.
-async fn drained(to_send: &mut mpsc::Receiver<String>) {
+async fn drained(to_send: &mut mpsc::Receiver<Tagged>) {
     while to_send.recv().await.is_some() {}
 }
 
 /// When the address that a session was made from is no more: TCP would go on trying from there.
-async fn moved_from(moved: &Notify, local: Option<IpAddr>) {
+async fn moved_from(moved: &Notify, local: Option<SocketAddr>) {
     loop {
         moved.notified().await;
-        if local.is_some_and(|local| std::net::UdpSocket::bind((local, 0)).is_err()) {
+        if local.is_some_and(is_gone) {
             return;
         }
     }
 }
 
+/// Whether an address is none of this machine's any more. That no socket can be had from it may have other reasons.
+fn is_gone(mut local: SocketAddr) -> bool {
+    // Not only its IP: a link-local one is an address by its scope only.
+    local.set_port(0);
+    is_not_ours(&std::net::UdpSocket::bind(local))
+}
+
+fn is_not_ours<T>(bound: &std::io::Result<T>) -> bool {
+    bound.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::AddrNotAvailable)
+}
+
 /// A session, and which address of ours it is from.
-async fn connect(config: &SignalingConfig, token: &str) -> Result<(Socket, Option<IpAddr>), End> {
+async fn connect(config: &SignalingConfig, token: &str) -> Result<(Socket, Option<SocketAddr>), End> {
     match tokio::time::timeout(config.connect_timeout, try_connect(config, token)).await {
         Ok(result) => result,
         Err(_) => Err(End::Lost("no connection in time".into())),
     }
 }
 
-async fn try_connect(config: &SignalingConfig, token: &str) -> Result<(Socket, Option<IpAddr>), End> {
+async fn try_connect(config: &SignalingConfig, token: &str) -> Result<(Socket, Option<SocketAddr>), End> {
     let lost = |what: &str, error: &dyn std::fmt::Display| End::Lost(format!("{what}: {error}"));
     let target = parse_url(&config.url).map_err(End::Refused)?;
     // The host and the port, and not the whole URL, which may have a secret in it.
@@ -174,7 +202,7 @@ async fn try_connect(config: &SignalingConfig, token: &str) -> Result<(Socket, O
     let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
     let addresses = found.map_err(|e| lost(&what, &e))?.collect();
     let tcp = race(addresses, TcpStream::connect).await.map_err(|e| lost(&what, &e))?;
-    let local = tcp.local_addr().ok().map(|address| address.ip());
+    let local = tcp.local_addr().ok();
     // Signals are small and urgent.
     let _ = tcp.set_nodelay(true);
     let transport: Box<dyn Transport> = if target.tls {
@@ -196,9 +224,9 @@ async fn try_connect(config: &SignalingConfig, token: &str) -> Result<(Socket, O
             let status = response.status();
             let words = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
             let text = format!("the server answered {status}: {}", words.chars().take(300).collect::<String>());
-            // What is wrong with the token or the request stays wrong; the rest may pass.
-            let passing = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
-            Err(if passing { End::Lost(text) } else { End::Refused(text) })
+            // What is wrong with the token or the request stays wrong; anything else may be a word of somebody in between, or pass.
+            let finals = [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+            Err(if finals.contains(&status) { End::Refused(text) } else { End::Lost(text) })
         }
         Err(error) => Err(lost("handshake", &error)),
     }
@@ -256,16 +284,16 @@ fn request(url: &str, token: &str) -> Result<Request, String> {
 
 async fn serve(
     config: &SignalingConfig,
-    mut socket: Socket,
-    local: Option<IpAddr>,
-    wants: &Wants,
-    to_send: &mut mpsc::Receiver<String>,
+    (session, mut socket, local): (u64, Socket, Option<SocketAddr>),
+    wants: &mut Wants,
+    to_send: &mut mpsc::Receiver<Tagged>,
     tell: &mpsc::Sender<SignalingEvent>,
 ) -> End {
     let mut heard = Instant::now();
     let mut pinged: Option<Instant> = None;
     let mut asked = false;
-    let moved = moved_from(&wants.moved, local);
+    let Wants { moved, asked: wanted, over } = wants;
+    let moved = moved_from(moved, local);
     tokio::pin!(moved);
     loop {
         let due = match pinged {
@@ -293,15 +321,22 @@ async fn serve(
                 None => return End::Lost("the server hung up".into()),
             },
             message = to_send.recv() => {
-                let Some(message) = message else {
+                let Some((of, message)) = message else {
                     return goodbye(config, socket).await;
                 };
+                if of != session {
+                    // An answer to a session that is lost; this one begins with an `init`.
+                    continue;
+                }
                 if let Err(end) = send(config, &mut socket, Message::text(message)).await {
                     return end;
                 }
             }
             () = &mut moved => return End::Lost("the address that it was reached from is gone".into()),
-            () = wants.asked.notified() => {
+            () = overflowed(over, session) => {
+                return End::Lost("more messages wait for the server than may".into());
+            }
+            () = wanted.notified() => {
                 asked = true;
                 if pinged.is_none() {
                     pinged = Some(Instant::now());
@@ -371,6 +406,17 @@ mod tests {
             assert!(check_url(url).is_err(), "{url}");
         }
         assert_eq!(parse_url("wss://[::1]/").map(|t| (t.host, t.port)), Ok(("::1".into(), 443)));
+    }
+
+    #[test]
+    fn an_address_is_gone_only_if_the_system_says_so() {
+        let local = |text: &str| is_gone(text.parse().unwrap());
+        assert!(!local("127.0.0.1:443"));
+        assert!(local("192.0.2.1:443"), "no machine has this one (RFC 5737)");
+        // Out of file descriptors, a link-local address without its scope: it may be as well as ever.
+        for errno in [24, 22] {
+            assert!(!is_not_ours::<()>(&Err(std::io::Error::from_raw_os_error(errno))));
+        }
     }
 
     fn addresses(list: &[&str]) -> Vec<SocketAddr> {

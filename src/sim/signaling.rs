@@ -13,8 +13,10 @@ use std::time::Duration;
 struct Socket {
     node: usize,
     session: SessionId,
-    /// Nothing passes any more, though nobody may have noticed.
+    /// Nothing is taken any more, though nobody may have noticed.
     cut: bool,
+    /// And what was on its way is lost.
+    lost: bool,
     server_closed: bool,
     /// When the last message to the server, to the client arrives: it is a stream.
     last: [Duration; 2],
@@ -60,8 +62,8 @@ impl World {
     pub(super) fn happen_in_signaling(&mut self, happening: Happening) -> Outcome {
         match happening {
             Happening::ToServer { socket, text } => {
-                let Socket { cut, server_closed, session, node, .. } = self.signaling.sockets[socket];
-                if cut || server_closed {
+                let Socket { lost, server_closed, session, node, .. } = self.signaling.sockets[socket];
+                if lost || server_closed {
                     return Ok(());
                 }
                 self.say(format!("{} -> server: {text}", self.name(node)));
@@ -69,23 +71,23 @@ impl World {
                 self.hear_hub()
             }
             Happening::Ping { socket } => {
-                let Socket { cut, server_closed, .. } = self.signaling.sockets[socket];
-                if !cut && !server_closed {
+                let Socket { lost, server_closed, .. } = self.signaling.sockets[socket];
+                if !lost && !server_closed {
                     self.send(socket, 1, Happening::Pong { socket });
                 }
                 Ok(())
             }
             Happening::Pong { socket } => {
-                let Socket { cut, node, .. } = self.signaling.sockets[socket];
-                if cut || self.members[node].socket != Some(socket) {
+                let Socket { lost, node, .. } = self.signaling.sockets[socket];
+                if lost || self.members[node].socket != Some(socket) {
                     return Ok(());
                 }
                 self.journal.count("sign of life");
                 self.input(node, Input::ServerAlive)
             }
             Happening::ToClient { socket, message } => {
-                let Socket { cut, node, .. } = self.signaling.sockets[socket];
-                if cut || self.members[node].socket != Some(socket) {
+                let Socket { lost, node, .. } = self.signaling.sockets[socket];
+                if lost || self.members[node].socket != Some(socket) {
                     return Ok(());
                 }
                 let text = message.to_json();
@@ -100,10 +102,10 @@ impl World {
                 self.input(node, Input::Signal(parsed))
             }
             Happening::ClosedByServer { socket, reason } => {
-                let Socket { cut, node, .. } = self.signaling.sockets[socket];
+                let Socket { lost, node, .. } = self.signaling.sockets[socket];
                 match reason {
                     CloseReason::Left => Ok(()),
-                    _ if cut || self.members[node].socket != Some(socket) => Ok(()),
+                    _ if lost || self.members[node].socket != Some(socket) => Ok(()),
                     _ => Err(format!("{} was thrown out: {reason:?}", self.name(node))),
                 }
             }
@@ -156,7 +158,7 @@ impl World {
         let socket = self.signaling.sockets.len();
         self.signaling.by_session.insert(session, socket);
         let last = [Duration::ZERO; 2];
-        self.signaling.sockets.push(Socket { node, session, cut: false, server_closed: false, last });
+        self.signaling.sockets.push(Socket { node, session, cut: false, lost: false, server_closed: false, last });
         self.say(format!("{} is connected by socket {socket}", self.name(node)));
         self.members[node].session_begins(socket);
         self.hear_hub()?;
@@ -206,6 +208,9 @@ impl World {
 
     /// On a socket, in order. Direction 0 is to the server.
     fn send(&mut self, socket: usize, direction: usize, happening: Happening) {
+        if self.signaling.sockets[socket].cut {
+            return;
+        }
         let delay = self.between(MILLISECOND / 10, self.signaling.latency.max(MILLISECOND));
         let arrives = (self.now + delay).max(self.signaling.sockets[socket].last[direction]);
         self.signaling.sockets[socket].last[direction] = arrives;
@@ -231,6 +236,7 @@ impl World {
         if std::mem::replace(&mut self.signaling.sockets[socket].cut, true) {
             return;
         }
+        self.signaling.sockets[socket].lost = self.chance(0.5);
         let noticed = self.between(Duration::ZERO, Duration::from_secs(4));
         self.plan(self.now + noticed, Happening::ClientNotices { socket });
         let noticed = self.between(Duration::ZERO, Duration::from_secs(4));
@@ -241,6 +247,7 @@ impl World {
     pub(super) fn abandon_socket(&mut self, node: usize) {
         if let Some(socket) = self.members[node].socket.take() {
             self.signaling.sockets[socket].cut = true;
+            self.signaling.sockets[socket].lost = self.chance(0.5);
             let noticed = self.between(Duration::ZERO, Duration::from_secs(4));
             self.plan(self.now + noticed, Happening::ServerNotices { socket });
         }
@@ -264,12 +271,5 @@ impl World {
             self.signaling.sockets[socket].server_closed = true;
             self.cut_socket(socket);
         }
-    }
-
-    /// Nothing that this user's earlier selves said is still on its way: their `init` would supersede a later one that was faster, on
-    /// another socket.
-    pub(super) fn is_heard_out(&self, user_id: &str) -> bool {
-        let mut sockets = self.signaling.sockets.iter().filter(|socket| self.members[socket.node].user_id == user_id);
-        sockets.all(|socket| socket.cut || socket.server_closed || socket.last[0] <= self.now)
     }
 }

@@ -84,10 +84,6 @@ fn story(world: &mut World) -> Outcome {
 
 fn join(world: &mut World, absent: &mut Vec<String>) -> Outcome {
     let user = absent.swap_remove(world.random.random_range(0..absent.len()));
-    if !world.is_heard_out(&user) {
-        absent.push(user);
-        return Ok(());
-    }
     let (buffer, nat) = (world.random.random_range(0..=2), world.chance(0.3));
     world.join(&user, buffer, nat)
 }

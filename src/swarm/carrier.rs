@@ -83,7 +83,7 @@ impl Carrier {
     pub fn send(&mut self, message: &ClientMessage, events: &EventQueue) {
         match self {
             Self::Caller => events.push(Event::Signal { json: message.to_json() }),
-            // A queue that is full is a session that is dead; the task notices, and the next session makes up for it.
+            // A queue that is full ends the session, and the next one makes up for it.
             Self::Running { client, up: true } => drop(client.send(message.to_json())),
             _ => {}
         }

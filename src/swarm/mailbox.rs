@@ -26,6 +26,8 @@ pub(crate) enum Letter {
     Close,
     IceServerFailed(String),
     Input(Input),
+    /// This machine has other addresses than before.
+    Moved,
     /// The `fast` channel of this connection is open.
     Open(Arc<Connection>),
 }
@@ -142,6 +144,11 @@ impl Handler for Reports {
     }
 
     fn addresses_changed(&self) {
+        self.mailbox.post(Letter::Moved);
+    }
+
+    fn servers_changed(&self) {
+        // The way to the signaling server is what it was.
         self.input(Input::AddressesChanged);
     }
 

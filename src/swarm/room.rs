@@ -102,10 +102,11 @@ impl Room {
                     self.connections.remove(connection);
                     self.peers.forget(connection);
                 }
-                if input == Input::AddressesChanged {
-                    self.carrier.addresses_changed();
-                }
                 self.input(input);
+            }
+            Letter::Moved => {
+                self.carrier.addresses_changed();
+                self.input(Input::AddressesChanged);
             }
         }
     }

@@ -25,6 +25,7 @@ impl Handler for Deaf {
     fn open(&self, _: &Arc<Connection>) {}
     fn path_lost(&self, _: &Arc<Connection>) {}
     fn addresses_changed(&self) {}
+    fn servers_changed(&self) {}
     fn ice_server_failed(&self, _: String) {}
     fn ice_state(&self, _: &Arc<Connection>, _: LinkState) {}
     fn channel_open(&self, _: &Arc<Connection>, _: ChannelId, _: &str, _: &ChannelOptions, _: bool) {}

@@ -22,6 +22,8 @@ pub enum Fault {
     Flap,
     OneWay,
     Sleep,
+    /// Into another network.
+    Move,
     ClosePeer,
     Restart,
     /// The server is away for a minute.
@@ -40,6 +42,7 @@ const KINDS: &[(Fault, f64)] = &[
     (Fault::Flap, 0.4),
     (Fault::OneWay, 0.4),
     (Fault::Sleep, 0.4),
+    (Fault::Move, 0.4),
     (Fault::ClosePeer, 0.1),
     (Fault::Restart, 0.2),
     (Fault::Away, 0.1),
@@ -68,7 +71,7 @@ pub fn strike(world: &mut World, faults: &[Fault], absent: &mut Vec<String>) -> 
         }
         Fault::Twin => {
             let user = world.members[node].user_id.clone();
-            if world.members[node].principal == user && world.is_heard_out(&user) {
+            if world.members[node].principal == user {
                 let twin = world.native(&user, 1, 64);
                 world.count("twin");
                 world.join(Member::new(&user, twin, 1))?;
@@ -96,6 +99,10 @@ pub fn strike(world: &mut World, faults: &[Fault], absent: &mut Vec<String>) -> 
             let long = if world.chance(0.4) { SECOND * 4 } else { SECOND * 80 };
             let long = world.between(SECOND, long);
             world.falls_asleep(node, long);
+        }
+        Fault::Move => {
+            world.count("moved");
+            world.moves(node)?;
         }
         Fault::ClosePeer => {
             let other = awake[world.random.random_range(0..awake.len())];

@@ -5,7 +5,7 @@ use super::js::Js;
 use super::native::Native;
 use rtcswarm::mesh::{Action, Input};
 use rtcswarm::protocol::{ClientMessage, ConnectionId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +48,6 @@ pub struct Member {
     pub failed: BTreeSet<ConnectionId>,
     /// User ids whose peer the application closed: they need not be connected any more.
     pub shunned: BTreeSet<String>,
-    /// How often a connection to a node was reported as failed, on the session at hand.
-    pub drops: BTreeMap<usize, u32>,
     said: Said,
 }
 
@@ -78,7 +76,6 @@ impl Member {
             disturbed: Duration::ZERO,
             failed: BTreeSet::new(),
             shunned: BTreeSet::new(),
-            drops: BTreeMap::new(),
             said: Said::Nothing,
         }
     }
@@ -101,7 +98,6 @@ impl Member {
     pub fn session_begins(&mut self, socket: usize) {
         self.socket = Some(socket);
         self.said = Said::Nothing;
-        self.drops.clear();
     }
 
     /// `init` first and once, nothing after `close`, nothing while signaling is down. Gives the socket, if there is one:

@@ -1,8 +1,9 @@
 //! A mesh, and what must hold for the events that it tells its application.
 
-use rtcswarm::mesh::{Mesh, MeshEvent, PeerId};
+use rtcswarm::mesh::{LinkState, Mesh, MeshEvent, PeerId};
 use rtcswarm::protocol::ConnectionId;
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 pub struct Native {
     pub mesh: Mesh,
@@ -11,6 +12,8 @@ pub struct Native {
     peers: BTreeMap<PeerId, PeerLife>,
     /// By user id, as the application sees it.
     pub open: BTreeMap<String, (PeerId, ConnectionId)>,
+    /// Since when a peer waits for another link.
+    lost: BTreeMap<PeerId, Instant>,
 }
 
 /// A peer may be served by one connection after the other, and by none for a while.
@@ -22,12 +25,26 @@ enum PeerLife {
 
 impl Native {
     pub fn new(mesh: Mesh, max_peers: usize) -> Self {
-        Self { mesh, max_peers, peers: BTreeMap::new(), open: BTreeMap::new() }
+        Self { mesh, max_peers, peers: BTreeMap::new(), open: BTreeMap::new(), lost: BTreeMap::new() }
     }
 
     /// One open peer per user, one terminal event per peer, `PeerClosed` only after `PeerOpen`, nothing before the first
     /// and after the last event of a peer. `is_open` tells whether a connection is an open link of this member.
-    pub fn check_event(&mut self, event: &MeshEvent, is_open: impl Fn(&ConnectionId) -> bool) -> Result<(), String> {
+    pub fn check_event(
+        &mut self,
+        now: Instant,
+        event: &MeshEvent,
+        is_open: impl Fn(&ConnectionId) -> bool,
+    ) -> Result<(), String> {
+        match event {
+            MeshEvent::PeerState { peer, state: LinkState::Reconnecting } => {
+                self.lost.insert(*peer, now);
+            }
+            MeshEvent::PeerSwitched { peer, .. } => {
+                self.lost.remove(peer);
+            }
+            _ => {}
+        }
         match event {
             MeshEvent::PeerOpen { peer, user_id, connection, .. } => {
                 if !is_open(connection) {
@@ -98,6 +115,10 @@ impl Native {
             true => Ok(()),
             false => Err(format!("the application has {:?}, and not all have a link", self.open)),
         }
+    }
+
+    pub fn lost_since(&self, peer: PeerId) -> Option<Instant> {
+        self.lost.get(&peer).copied()
     }
 
     pub fn peer_of(&self, user_id: &str) -> Option<PeerId> {

@@ -20,7 +20,8 @@ pub struct Cut {
 impl World {
     pub fn gather(&mut self, node: usize, id: &ConnectionId) {
         let mut at = self.now;
-        for last in [false, true] {
+        for number in 0..=self.addresses {
+            let last = number == self.addresses;
             at += self.between(Duration::ZERO, 20 * MILLISECOND);
             self.plan(at, Happening::Candidate { node, connection: id.clone(), last });
         }
@@ -153,7 +154,10 @@ impl World {
             return Ok(());
         }
         trace!(self, "{}: {id} ended, {cause:?}", self.name(node));
-        self.disturb_ends(&id);
+        if cause == LinkEnd::IceFailed {
+            // A fault is noticed. Whatever ends a link otherwise is the members' own doing.
+            self.disturb_ends(&id);
+        }
         // The JS original closes a connection of which ICE failed, by itself.
         if self.members[node].is_native() || cause == LinkEnd::RemoteClosed {
             let heard = self.chance(0.5);
@@ -184,6 +188,23 @@ impl World {
         if let Some(after) = cut.heals {
             self.plan(self.now + after, Happening::Heals { connection: id.clone(), path });
         }
+    }
+
+    /// The addresses of its machine are others, and with them the paths of most of its links.
+    pub fn moves(&mut self, node: usize) -> Outcome {
+        trace!(self, "{} moves", self.name(node));
+        self.disturb(node);
+        self.input(node, Input::AddressesChanged)?;
+        for id in self.links.of(node) {
+            if !self.links.all[&id].is_open() || self.chance(0.3) {
+                continue;
+            }
+            let fails = [0, 1].map(|_| Some(self.between(SECOND * 10, SECOND * 30)));
+            let heals = self.chance(0.7).then(|| self.between(SECOND, SECOND * 9));
+            self.cut_path(&id, Cut { silent: [true; 2], fails, heals });
+            self.input(node, Input::PathLost { connection: id })?;
+        }
+        Ok(())
     }
 
     pub fn heals(&mut self, id: ConnectionId, path: u32) -> Outcome {

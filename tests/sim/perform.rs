@@ -5,8 +5,8 @@ use super::happening::Happening;
 use super::kinds::{brief, client_kind, event_kind};
 use super::links::End;
 use super::member::{Brain, Life};
-use super::world::{Outcome, World};
-use rtcswarm::mesh::{Action, Input, LinkEnd, MeshEvent};
+use super::world::{Outcome, World, RECONNECT_TIMEOUT};
+use rtcswarm::mesh::{Action, EndReason, Input, LinkEnd, LinkState, MeshEvent};
 use rtcswarm::protocol::{ClientMessage, ConnectionId};
 
 impl World {
@@ -82,7 +82,8 @@ impl World {
             Action::RestartIce { connection } => {
                 if self.must_have(node, &connection)? {
                     let sdp = self.sdp(node, &connection);
-                    self.handle(node, Input::LinkOffer { connection, sdp })?;
+                    self.handle(node, Input::LinkOffer { connection: connection.clone(), sdp })?;
+                    self.gather(node, &connection);
                 }
             }
             Action::RepeatOffer { connection } => {
@@ -95,6 +96,7 @@ impl World {
             }
             Action::CloseLink { connection, flush } => {
                 if self.must_have(node, &connection)? {
+                    self.may_close(&connection)?;
                     self.close_link(node, &connection, flush);
                 }
             }
@@ -105,11 +107,8 @@ impl World {
 
     fn signal(&mut self, node: usize, message: ClientMessage) -> Outcome {
         let Some(socket) = self.members[node].check_signal(&message)? else { return Ok(()) };
-        if let ClientMessage::Drop { id } = &message {
-            let ends = self.links.all.get(id).map(|link| link.nodes).unwrap_or_default();
-            if let Some(other) = ends.into_iter().flatten().find(|end| *end != node) {
-                *self.members[node].drops.entry(other).or_default() += 1;
-            }
+        if self.calm && matches!(message, ClientMessage::Drop { .. }) {
+            return Err("a connection is repaired although nothing happened to it".into());
         }
         self.count(client_kind(&message));
         self.send(socket, 0, Happening::ToServer { socket, text: message.to_json() });
@@ -159,10 +158,62 @@ impl World {
         }
     }
 
+    /// Losing its signaling alone is no reason to let go of a link that is well.
+    fn may_close(&self, id: &ConnectionId) -> Outcome {
+        let link = &self.links.all[id];
+        let native = link.nodes.into_iter().flatten().all(|node| self.members[node].is_native());
+        if self.losing_signaling && native && link.is_open() && !link.harmed {
+            return Err("that link is well, and only signaling is lost".into());
+        }
+        Ok(())
+    }
+
+    /// Nothing was done to anybody for a while: everything stays as it is.
+    fn may_tell(&self, node: usize, event: &MeshEvent) -> Outcome {
+        let change = match event {
+            MeshEvent::PeerClosed { .. } | MeshEvent::PeerSwitched { .. } => true,
+            MeshEvent::PeerState { state, .. } => *state == LinkState::Reconnecting,
+            _ => false,
+        };
+        match self.calm && change && !self.members[node].outside {
+            true => Err("nothing happened to that peer".into()),
+            false => Ok(()),
+        }
+    }
+
+    /// A peer that is another running swarm of this library stays the same one for as long as a loss may last.
+    fn may_end(&self, node: usize, event: &MeshEvent) -> Outcome {
+        let MeshEvent::PeerClosed { peer, user_id, reason: EndReason::ConnectionLost | EndReason::Left, .. } = event
+        else {
+            return Ok(());
+        };
+        let Some(native) = self.members[node].native() else { return Ok(()) };
+        let Some(id) = native.link_to(user_id) else { return Ok(()) };
+        let ends = self.links.all[id].nodes.into_iter().flatten();
+        let Some(other) = ends.into_iter().find(|end| *end != node) else { return Ok(()) };
+        let there = &self.members[other];
+        let another = self
+            .members
+            .iter()
+            .enumerate()
+            .any(|(at, member)| at != other && member.user_id == *user_id && member.principal == there.principal);
+        if !there.is_native() || there.life != Life::Running || there.outside || another {
+            return Ok(());
+        }
+        let lost = native.lost_since(*peer);
+        match lost.is_some_and(|since| self.instant_of(node) >= since + RECONNECT_TIMEOUT) {
+            true => Ok(()),
+            false => Err(format!("it is still there, and was lost since {:?}", lost.map(|since| since - self.start))),
+        }
+    }
+
     fn event(&mut self, node: usize, event: &MeshEvent) -> Outcome {
+        self.may_tell(node, event)?;
+        self.may_end(node, event)?;
+        let now = self.instant_of(node);
         let links = &self.links;
         if let Brain::Native(native) = &mut self.members[node].brain {
-            native.check_event(event, |id| links.is_open_at(id, node))?;
+            native.check_event(now, event, |id| links.is_open_at(id, node))?;
         }
         self.count(event_kind(event));
         if *event == MeshEvent::Closed {

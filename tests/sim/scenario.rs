@@ -6,6 +6,7 @@ use super::member::Member;
 use super::world::{random, Outcome, Weather, World, SECOND};
 use rand::Rng;
 use rtcswarm::hub::HubConfig;
+use rtcswarm::mesh::Input;
 use std::time::Duration;
 
 /// Longer than it takes anybody to notice what befell it, unless it sleeps.
@@ -68,11 +69,7 @@ fn story(world: &mut World) -> Outcome {
         if join_next {
             let next = world.random.random_range(0..absent.len());
             let user = absent.swap_remove(next);
-            if world.is_heard_out(&user) {
-                join(world, &user, &cast)?;
-            } else {
-                absent.push(user);
-            }
+            join(world, &user, &cast)?;
         } else if actions == 0 {
             break;
         } else {
@@ -85,6 +82,14 @@ fn story(world: &mut World) -> Outcome {
     settles(world, World::everyone_is_connected)?;
     // Spares that grow too old are being replaced for ever: at some moment none is on its way.
     settles(world, |world| world.spares_are_in_place())?;
+    // And stays so.
+    if world.nothing_is_excused() {
+        world.calm = true;
+        world.watch_until(world.now + SECOND * 60)?;
+        world.everyone_is_connected()?;
+        world.calm = false;
+        world.count("nothing happens for a minute");
+    }
 
     while let Some(node) = world.running().first().copied() {
         if world.chance(0.8) {
@@ -121,11 +126,12 @@ fn join(world: &mut World, user: &str, cast: &Cast) -> Outcome {
     world.join(Member::new(user, brain, buffer)).map(drop)
 }
 
-/// Many members, half of them at once; then all leave.
+/// Many members, half of them at once; one comes into another network; then all leave. At the rate that servers have.
 pub fn crowd(size: usize) -> Outcome {
-    let hub = HubConfig { members_per_room: size, messages_per_second: 2000, ..HubConfig::default() };
+    let hub = HubConfig { members_per_room: size, ..HubConfig::default() };
     let weather = Weather { latency: Duration::from_millis(50), ..Weather::default() };
     let mut world = World::new(random(size as u64), hub, weather);
+    world.addresses = 12;
     for member in 0..size {
         let user = format!("user{member}");
         let brain = world.native(&user, 1, size * 2);
@@ -137,6 +143,17 @@ pub fn crowd(size: usize) -> Outcome {
     world.run_until(world.now + SECOND * 10)?;
     world.everyone_is_connected()?;
     world.spares_are_in_place()?;
+    // As often as uses up what the joins have earned.
+    for _ in 0..3 {
+        world.run_until(world.now + SECOND * 15)?;
+        for connection in world.links.of(0) {
+            if world.links.is_open_at(&connection, 0) {
+                world.input(0, Input::PathLost { connection })?;
+            }
+        }
+    }
+    world.run_until(world.now + SECOND * 10)?;
+    world.everyone_is_connected()?;
     for node in world.running() {
         world.leave(node)?;
     }

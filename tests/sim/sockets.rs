@@ -8,6 +8,7 @@ use rand::Rng;
 use rtcswarm::hub::{CloseReason, Hub, Output, Principal, Rooms, SessionId};
 use rtcswarm::mesh::Input;
 use rtcswarm::protocol::ServerMessage;
+use rtcswarm::signaling::is_final;
 use std::time::Duration;
 
 /// A heartbeat: nobody believes in a dead transport for longer.
@@ -20,8 +21,10 @@ const BACK_OFF: Duration = Duration::from_secs(12);
 pub struct Socket {
     pub node: usize,
     session: SessionId,
-    /// To the server, to the client: nothing arrives any more, though nobody may have noticed.
+    /// To the server, to the client: nothing that is sent from now on arrives, though nobody may have noticed.
     pub dead: [bool; 2],
+    /// Nor does what was on its way.
+    lost: [bool; 2],
     pub server_closed: bool,
     /// When the last message to the server, to the client arrives.
     pub last: [Duration; 2],
@@ -44,7 +47,14 @@ impl World {
         let session = self.hub.connect(self.instant(), principal);
         let socket = self.sockets.len();
         self.by_session.insert(session, socket);
-        self.sockets.push(Socket { node, session, dead: [false; 2], server_closed: false, last: [Duration::ZERO; 2] });
+        self.sockets.push(Socket {
+            node,
+            session,
+            dead: [false; 2],
+            lost: [false; 2],
+            server_closed: false,
+            last: [Duration::ZERO; 2],
+        });
         trace!(self, "{} is connected by socket {socket}", self.name(node));
         self.disturb(node);
         self.members[node].session_begins(socket);
@@ -60,8 +70,12 @@ impl World {
 
     /// On a socket, in order. Direction 0 is to the server.
     pub fn send(&mut self, socket: usize, direction: usize, happening: Happening) {
+        if self.sockets[socket].dead[direction] {
+            return;
+        }
+        // More than the server waits for an `init`.
         let late = if self.chance(self.weather.stragglers) {
-            self.between(Duration::ZERO, SECOND * 8)
+            self.between(Duration::ZERO, SECOND * 12)
         } else {
             Duration::ZERO
         };
@@ -113,8 +127,8 @@ impl World {
     }
 
     pub fn server_hears(&mut self, socket: usize, text: &str) -> Outcome {
-        let Socket { dead, server_closed, session, node, .. } = self.sockets[socket];
-        if dead[0] || server_closed {
+        let Socket { lost, server_closed, session, node, .. } = self.sockets[socket];
+        if lost[0] || server_closed {
             return Ok(());
         }
         trace!(self, "{} -> server: {}", self.name(node), brief(text));
@@ -123,8 +137,8 @@ impl World {
     }
 
     pub fn client_hears(&mut self, socket: usize, message: ServerMessage) -> Outcome {
-        let Socket { dead, node, .. } = self.sockets[socket];
-        if dead[1] || self.members[node].socket != Some(socket) {
+        let Socket { lost, node, .. } = self.sockets[socket];
+        if lost[1] || self.members[node].socket != Some(socket) {
             return Ok(());
         }
         self.count(server_kind(&message));
@@ -137,15 +151,15 @@ impl World {
     }
 
     pub fn pinged(&mut self, socket: usize) {
-        let Socket { dead, server_closed, .. } = self.sockets[socket];
-        if !dead[0] && !server_closed {
+        let Socket { lost, server_closed, .. } = self.sockets[socket];
+        if !lost[0] && !server_closed {
             self.send(socket, 1, Happening::Pong { socket });
         }
     }
 
     pub fn ponged(&mut self, socket: usize) -> Outcome {
-        let Socket { dead, node, .. } = self.sockets[socket];
-        if dead[1] || self.members[node].socket != Some(socket) {
+        let Socket { lost, node, .. } = self.sockets[socket];
+        if lost[1] || self.members[node].socket != Some(socket) {
             return Ok(());
         }
         self.count("a sign of life");
@@ -153,16 +167,15 @@ impl World {
     }
 
     pub fn closed_by_server(&mut self, socket: usize, reason: CloseReason) -> Outcome {
-        let Socket { dead, node, .. } = self.sockets[socket];
+        let Socket { lost, node, .. } = self.sockets[socket];
         let member = &self.members[node];
-        if dead[1] || member.socket != Some(socket) {
+        if lost[1] || member.socket != Some(socket) {
             return Ok(());
         }
         trace!(self, "the server closes socket {socket} of {}: {reason:?}", self.name(node));
         let legal = match reason {
-            CloseReason::Left | CloseReason::GoingAway => true,
-            // Its messages do not arrive.
-            CloseReason::BadInit => dead[0],
+            // An `init` may be late, and then its client comes back.
+            CloseReason::Left | CloseReason::GoingAway | CloseReason::InitTimeout => true,
             CloseReason::WrongUser => member.principal != member.user_id,
             CloseReason::Superseded => {
                 let same = |(other, twin): (usize, &Member)| other != node && twin.principal == member.principal;
@@ -173,8 +186,13 @@ impl World {
         if !legal {
             return Err(format!("{} was thrown out: {reason:?}", self.name(node)));
         }
-        if matches!(reason, CloseReason::WrongUser | CloseReason::Superseded) {
-            self.count(if reason == CloseReason::WrongUser { "impostor refused" } else { "superseded" });
+        match reason {
+            CloseReason::WrongUser => self.count("impostor refused"),
+            CloseReason::Superseded => self.count("superseded"),
+            CloseReason::InitTimeout => self.count("init came too late"),
+            _ => {}
+        }
+        if is_final(reason.code()) {
             self.members[node].outside = true;
         }
         self.client_notices(socket)
@@ -207,7 +225,10 @@ impl World {
             self.members[node].outside = true;
         }
         self.connect_later(node)?;
-        self.input(node, Input::SignalingDown)
+        self.losing_signaling = true;
+        let outcome = self.input(node, Input::SignalingDown);
+        self.losing_signaling = false;
+        outcome
     }
 
     /// The transport dies; the two ends notice in their own time.
@@ -236,6 +257,8 @@ impl World {
             self.sockets[socket].dead = [true; 2];
             return;
         }
+        // What was sent before may be further than where the way is cut.
+        self.sockets[socket].lost = [0, 1].map(|direction| dead[direction] && self.chance(0.5));
         self.disturb(self.sockets[socket].node);
         self.plan(self.now + client, Happening::ClientNotices { socket });
         self.plan(self.now + server, Happening::ServerNotices { socket });
@@ -258,13 +281,6 @@ impl World {
             }
         }
         Ok(())
-    }
-
-    /// Nothing that this user's earlier selves said is still on its way. Their `init` would supersede a later one that
-    /// was faster, on another socket.
-    pub fn is_heard_out(&self, user_id: &str) -> bool {
-        let mut sockets = self.sockets.iter().filter(|socket| self.members[socket.node].user_id == user_id);
-        sockets.all(|socket| socket.dead[0] || socket.server_closed || socket.last[0] <= self.now)
     }
 
     pub fn socket_is_up(&self, node: usize) -> bool {

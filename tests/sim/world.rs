@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 pub type Outcome = Result<(), String>;
 
 pub const SECOND: Duration = Duration::from_secs(1);
+/// For a lost peer to have another link.
+pub const RECONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 pub const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// How hard a time everyone has. Probabilities are per occasion.
@@ -45,6 +47,8 @@ pub struct World {
     pub hub_config: HubConfig,
     /// No server listens before.
     pub server_back: Duration,
+    /// Candidates of each member for each connection.
+    pub addresses: usize,
     /// How often each kind of thing happened: to see that the stories have it in them.
     pub happened: BTreeMap<&'static str, usize>,
     pub trace: Option<Vec<String>>,
@@ -53,6 +57,10 @@ pub struct World {
     /// Users of whom an older process took the room back from a newer one.
     pub contended: BTreeSet<String>,
     pub healing: Healing,
+    /// A member is being told that its signaling is lost.
+    pub losing_signaling: bool,
+    /// Everything is settled: why anything should be repaired now is to be explained.
+    pub calm: bool,
     pub start: Instant,
     pub sockets: Vec<Socket>,
     pub by_session: BTreeMap<SessionId, usize>,
@@ -72,11 +80,14 @@ impl World {
             hub: Hub::new(hub_config.clone()),
             hub_config,
             server_back: Duration::ZERO,
+            addresses: 1,
             happened: BTreeMap::new(),
             trace: None,
             said_close: BTreeSet::new(),
             contended: BTreeSet::new(),
             healing: Healing::default(),
+            losing_signaling: false,
+            calm: false,
             start: Instant::now(),
             sockets: Vec::new(),
             by_session: BTreeMap::new(),
@@ -125,7 +136,7 @@ impl World {
             answer_timeout: SECOND * 10,
             connect_timeout: SECOND * 10,
             close_timeout: SECOND,
-            reconnect_timeout: SECOND * 30,
+            reconnect_timeout: RECONNECT_TIMEOUT,
         };
         let mesh = Mesh::new(config, self.peer_ids.clone(), self.random.random());
         Brain::Native(Box::new(Native::new(mesh, max_peers)))

@@ -119,7 +119,7 @@ fn a_peer_whose_link_failed_is_the_same_by_another() {
 fn a_server_that_let_go_of_the_link_only_does_not_end_the_peer() {
     let (mut bench, _) = Bench::joined(|_| {});
     let bob = bench.connected("b", "bob", "bob");
-    bench.hear(ServerMessage::LeaveSwarm { id: "b".into(), stays: true });
+    bench.hear(ServerMessage::LeaveSwarm { id: "b".into(), stays: true, lost: false });
     assert_eq!(bench.input(Input::PathLost { connection: "b".into() }), [told(bob, LinkState::Disconnected)]);
     assert_eq!(bench.ended("b", LinkEnd::IceFailed)[0], told(bob, LinkState::Reconnecting));
 }
@@ -243,4 +243,81 @@ fn spares_are_made_anew_where_the_addresses_are_others() {
     }
     let fresh = created(&actions);
     assert!(fresh.len() == 2 && fresh.iter().all(|id| !spares.contains(id)));
+}
+
+#[test]
+fn who_is_silent_has_not_left() {
+    let (mut bench, _) = Bench::joined(|_| {});
+    let bob = bench.connected("b", "bob", "bob");
+    bench.hear(ServerMessage::LeaveSwarm { id: "b".into(), stays: false, lost: true });
+    assert_eq!(bench.ended("b", LinkEnd::IceFailed)[0], told(bob, LinkState::Reconnecting));
+    bench.accept("c", "bob", "bob");
+    let actions = bench.open("c");
+    assert!(switched_to("c", &actions[0]));
+    assert_eq!(actions[1..], [told(bob, LinkState::Connected)]);
+    // And not for ever.
+    bench.hear(ServerMessage::LeaveSwarm { id: "c".into(), stays: false, lost: true });
+    bench.ended("c", LinkEnd::IceFailed);
+    assert_eq!(events(&bench.pass(SECOND * 59)), 0);
+    assert!(closed(bob, "bob", EndReason::ConnectionLost)(&bench.pass(SECOND)[0]));
+}
+
+#[test]
+fn a_connection_that_is_linked_again_is_restarted_again() {
+    let (mut bench, _) = Bench::joined(|_| {});
+    let bob = bench.connected("b", "bob", "bob");
+    bench.leave_swarm("b");
+    let lost = || Input::PathLost { connection: "b".into() };
+    assert_eq!(bench.input(lost()), [told(bob, LinkState::Disconnected)], "by a server that does not carry it");
+    assert_eq!(bench.hear(ServerMessage::Linked { id: "b".into() }), []);
+    assert_eq!(bench.input(lost()), [told(bob, LinkState::Disconnected), restart("b")]);
+    // Nor has it left.
+    assert_eq!(bench.ended("b", LinkEnd::IceFailed)[0], told(bob, LinkState::Reconnecting));
+}
+
+#[test]
+fn offers_that_were_on_their_way_are_repeated_when_signaling_is_back() {
+    let (mut bench, _) = Bench::joined(|_| {});
+    bench.connected("b", "bob", "bob");
+    bench.accept("c", "carol", "carol");
+    bench.input(Input::SignalingDown);
+    let actions = bench.input(Input::SignalingUp);
+    assert!(matches!(&actions[0], Action::Signal(ClientMessage::Init { connections, .. }) if connections.len() == 1));
+    assert_eq!(actions[1], Action::RepeatOffer { connection: "b".into() });
+    let again = Input::LinkOffer { connection: "b".into(), sdp: sdp("me") };
+    let offer = ClientMessage::Offer { id: "b".into(), sdp: sdp("me") };
+    assert_eq!(bench.input(again), [Action::Signal(offer)]);
+}
+
+#[test]
+fn the_restarts_of_a_full_room_are_paced() {
+    let (mut bench, _) = Bench::joined(|config| config.max_peers = 200);
+    let ids: Vec<String> = (0..50).map(|number| format!("c{number}")).collect();
+    for id in &ids {
+        bench.connected(id, id, id);
+    }
+    let restarts =
+        |actions: &[Action]| actions.iter().filter(|action| matches!(action, Action::RestartIce { .. })).count();
+    let lost = ids.iter().map(|id| restarts(&bench.input(Input::PathLost { connection: id.as_str().into() })));
+    assert_eq!(lost.collect::<Vec<_>>().iter().sum::<usize>(), 20);
+    let mut sent = Vec::new();
+    while let Some(at) = bench.mesh.poll_timeout() {
+        assert_eq!(at, bench.now + SECOND / 10);
+        sent.push(restarts(&bench.pass(SECOND / 10)));
+    }
+    assert_eq!(sent, [20, 10]);
+}
+
+#[test]
+fn a_refusal_of_spares_that_were_withdrawn_limits_none_to_come() {
+    let (mut bench, spares) = Bench::joined(|config| config.peer_buffer = 3);
+    // The engine makes none for a moment: the fresh ones have to wait.
+    bench.ended(spares[0].as_str(), LinkEnd::Error("refused".into()));
+    assert_eq!(created(&bench.input(Input::AddressesChanged)), []);
+    bench.hear(ServerMessage::LeaveSwarm { id: spares[1].clone(), stays: true, lost: false });
+    bench.hear(ServerMessage::Error { code: "too-many-spares".into(), message: String::new() });
+    let fresh = created(&bench.pass(SECOND));
+    assert_eq!(fresh.len(), 3);
+    // Nor is it forgotten how many there are to be.
+    assert_eq!(created(&bench.input(Input::AddressesChanged)).len(), 3);
 }
