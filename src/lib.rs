@@ -19,6 +19,10 @@ extern crate self as rtcswarm;
 
 mod driver;
 pub mod ffi;
+// The bodies of the targets in fuzz/, and the inputs that are kept of them.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hub;
 mod link;
 mod log;

@@ -10,6 +10,8 @@ mod feedback;
 mod flow;
 mod media;
 mod negotiation;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod pair;
 mod payload;
 mod pieces;
 mod repeats;
@@ -17,6 +19,8 @@ mod restart;
 mod sdp;
 mod sections;
 mod stats;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod stranger;
 pub(crate) mod stun;
 #[cfg(test)]
 mod tests;

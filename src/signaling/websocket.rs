@@ -177,13 +177,17 @@ async fn try_connect(config: &SignalingConfig, token: &str) -> Result<(Socket, O
     } else {
         Box::new(tcp)
     };
+    Ok((shake_hands(config, token, transport).await?, local))
+}
+
+async fn shake_hands(config: &SignalingConfig, token: &str, transport: Box<dyn Transport>) -> Result<Socket, End> {
     let request = request(&config.url, token).map_err(End::Refused)?;
     let limits = WebSocketConfig::default()
         .max_message_size(Some(MAX_MESSAGE))
         .max_frame_size(Some(MAX_MESSAGE))
         .read_buffer_size(READ_BUFFER);
     match tokio_tungstenite::client_async_with_config(request, transport, Some(limits)).await {
-        Ok((socket, _)) => Ok((socket, local)),
+        Ok((socket, _)) => Ok(socket),
         Err(Error::Http(response)) => {
             let status = response.status();
             let words = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
@@ -192,7 +196,7 @@ async fn try_connect(config: &SignalingConfig, token: &str) -> Result<(Socket, O
             let passing = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
             Err(if passing { End::Lost(text) } else { End::Refused(text) })
         }
-        Err(error) => Err(lost("handshake", &error)),
+        Err(error) => Err(End::Lost(format!("handshake: {error}"))),
     }
 }
 
@@ -333,6 +337,33 @@ async fn goodbye(config: &SignalingConfig, mut socket: Socket) -> End {
     // It is over either way.
     let _ = tokio::time::timeout(config.pong_timeout, closing).await;
     End::Done
+}
+
+/// One session over whatever carries it, with what is told of it.
+#[cfg(any(test, fuzzing))]
+pub(crate) async fn keep_one<S>(config: SignalingConfig, stream: S, say: Vec<String>) -> Vec<SignalingEvent>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let Ok(socket) = shake_hands(&config, "", Box::new(stream)).await else { return Vec::new() };
+    let (outgoing, mut to_send) = mpsc::channel(say.len().max(1));
+    for message in say {
+        let _ = outgoing.try_send(message);
+    }
+    let (tell, mut told) = mpsc::channel(1024);
+    let session = async {
+        serve(&config, socket, std::future::pending, &mut to_send, &tell).await;
+        drop(tell);
+    };
+    let mut all = Vec::new();
+    let hear = async {
+        while let Some(event) = told.recv().await {
+            all.push(event);
+        }
+    };
+    tokio::join!(session, hear);
+    drop(outgoing);
+    all
 }
 
 #[cfg(test)]
