@@ -128,7 +128,7 @@ static void *call_for_a_while(void *user_data) {
   for (int i = 0; i < rounds() && !atomic_load(&shared->over); i++) {
     unsigned salt = (unsigned)atomic_fetch_add(&shared->rounds, 1);
     call_all(shared, shared->swarm, salt);
-    if (salt % 64 == 5) any(rtcswarm_set_log_callback(RTCSWARM_LOG_DEBUG, log_line, shared, NULL));
+    if (salt % 64 == 5) any(rtcswarm_set_log_callback(RTCSWARM_LOG_TRACE, log_line, shared, NULL));
     if (salt % 64 == 37) any(rtcswarm_set_log_callback(0, NULL, NULL, NULL));
     /* One of them leaves, at about half of it, while the others go on. */
     if (salt == (unsigned)(rounds() * CALLERS / 2)) {
@@ -168,6 +168,7 @@ static void prepare(struct shared *shared, struct room *room, bool pulled) {
   shared->member = room_add(room, "alice", NULL);
   shared->member->by_callback = true;
   shared->swarm = shared->member->swarm;
+  OK(rtcswarm_set_log_callback(RTCSWARM_LOG_TRACE, log_line, shared, NULL));
   if (!pulled) {
     OK(rtcswarm_set_event_callback(shared->swarm, hear, shared, finalize));
     OK(rtcswarm_on_open(shared->swarm, hear_some, shared, finalize));
@@ -205,11 +206,16 @@ static void talk(struct room *room, struct member *bob, struct shared *shared) {
 
 static void end(struct shared *shared, pthread_t *threads, size_t count) {
   for (size_t i = 0; i < count; i++) pthread_join(threads[i], NULL);
+  double deadline = deadline_in(20);
+  while (atomic_load(&shared->closed) == 0) {
+    room_pump(shared->room);
+    CHECK(now() < deadline);
+    look_again_soon();
+  }
   rtcswarm_free(room_take(shared->room, shared->member));
   OK(rtcswarm_set_log_callback(0, NULL, NULL, NULL));
   if (!shared->pulled) CHECK(atomic_load(&shared->finalized) == 10);
   CHECK(atomic_load(&shared->closed) == 1);
-  CHECK(atomic_load(&shared->logged) > 0);
   rtcswarm_config_free(shared->servers);
   room_close(shared->room);
 }
@@ -322,7 +328,43 @@ static void closed_by_one_and_freed_inside(void) {
   room_close(&room);
 }
 
+/* A program that breaks the contract: two swarms call back at once, each on its own thread, and both write here. For a look at whether who
+ * looks for races finds one; only by its name. */
+static int unguarded;
+
+static void hear_and_write(rtcswarm *swarm, const rtcswarm_event *event, void *user_data) {
+  atomic_int *heard = user_data;
+  (void)swarm;
+  /* The first event of each. They meet here, so that both write for certain, and with nothing that would order them. */
+  if (event->kind != RTCSWARM_EVENT_SIGNAL || atomic_load_explicit(heard, memory_order_relaxed) >= 2) return;
+  atomic_fetch_add_explicit(heard, 1, memory_order_relaxed);
+  double deadline = deadline_in(20);
+  while (atomic_load_explicit(heard, memory_order_relaxed) < 2) CHECK(now() < deadline);
+  unguarded++;
+}
+
+static void a_race_of_the_program_s_own(void) {
+  static atomic_int heard;
+  rtcswarm *swarms[2];
+  for (int i = 0; i < 2; i++) {
+    rtcswarm_config *config = config_for("alice");
+    OK(rtcswarm_new(config, &swarms[i]));
+    rtcswarm_config_free(config);
+    OK(rtcswarm_set_event_callback(swarms[i], hear_and_write, &heard, NULL));
+  }
+  for (int i = 0; i < 2; i++) OK(rtcswarm_start(swarms[i]));
+  double deadline = deadline_in(20);
+  while (atomic_load_explicit(&heard, memory_order_relaxed) < 2) {
+    CHECK(now() < deadline);
+    look_again_soon();
+  }
+  for (int i = 0; i < 2; i++) rtcswarm_free(swarms[i]);
+  CHECK(unguarded > 0);
+}
+
 int main(int argc, char **argv) {
+  static const struct test broken[] = {{"a_race_of_the_program_s_own", a_race_of_the_program_s_own}};
+  if (argc == 2 && strcmp(argv[1], broken[0].name) == 0) return run_tests(broken, 1, argc, argv);
   static const struct test tests[] = {
       {"every_function_at_once_beside_callbacks", every_function_at_once_beside_callbacks},
       {"every_function_at_once_beside_who_waits", every_function_at_once_beside_who_waits},
