@@ -23,15 +23,22 @@ pub mod ffi;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+#[forbid(unsafe_code)]
 pub mod hub;
+#[forbid(unsafe_code)]
 mod link;
 mod log;
+#[forbid(unsafe_code)]
 pub mod media;
+#[forbid(unsafe_code)]
 pub mod mesh;
 mod net;
+#[forbid(unsafe_code)]
 pub mod protocol;
 #[cfg(feature = "server")]
+#[forbid(unsafe_code)]
 pub mod server;
+#[forbid(unsafe_code)]
 pub mod signaling;
 #[cfg(test)]
 mod sim;

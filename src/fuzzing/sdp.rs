@@ -79,13 +79,16 @@ pub(super) fn play(input: &[u8]) {
     let (way, base) = (input.byte(), input.below(recorded().len() + 2));
     let media = way & 0x80 != 0;
     let mut stranger = Stranger::new();
-    let (mut ours, offer) = stranger.offering(media);
-    let good = if base == recorded().len() + 1 { stranger.answer_to(&offer) } else { String::new() };
+    let own = base == recorded().len() + 1;
+    // Made where it is needed only: it takes most of the time.
+    let mut ours = (own || way % 4 == 1).then(|| stranger.offering(media));
+    let offer = ours.as_ref().map_or(String::new(), |(_, offer)| offer.clone());
+    let good = if own { stranger.answer_to(&offer) } else { String::new() };
     let rest = input.rest();
     let sdp = match base {
         0 => lossy(rest),
         // Our own, of another link or for this one.
-        own if own == recorded().len() + 1 => changed(if way & 0x40 == 0 { &good } else { &offer }, rest),
+        _ if own => changed(if way & 0x40 == 0 { &good } else { &offer }, rest),
         number => changed(&recorded()[number - 1], rest),
     };
     let sdp = if way & 0x20 != 0 && !good.is_empty() { fitting(&sdp, &good) } else { sdp };
@@ -100,10 +103,11 @@ pub(super) fn play(input: &[u8]) {
             go_on(&mut stranger, &mut link);
         }
         1 => {
+            let Some((ours, _)) = &mut ours else { return };
             let _ = ours.apply_answer(stranger.now, &sdp);
-            go_on(&mut stranger, &mut ours);
+            go_on(&mut stranger, ours);
             let _ = ours.apply_offer(stranger.now, &sdp);
-            go_on(&mut stranger, &mut ours);
+            go_on(&mut stranger, ours);
         }
         2 => stranger.behind_the_door(&sdp, true),
         _ => stranger.behind_the_door(&sdp, false),
