@@ -95,6 +95,7 @@ fuzz:
 # is part of `make test`, for they build everything anew. See docs/fuzzing.md.
 tsan:
 	CI=true tests/c/run.sh threads
+PURE ?= protocol:: hub:: mesh:: media:: link::sdp link::sections link::pieces link::repeats net::candidate net::server
 miri:
 	MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test --lib --target-dir target/miri -- $(PURE)
 

@@ -202,6 +202,9 @@ pub(crate) struct Link {
     messages: stats::Counters,
     path: stats::Path,
     round_trips: stats::RoundTrips,
+    /// The engine is to panic at the next datagram, as it does at some SCTP (`link/stranger/association.rs`).
+    #[cfg(test)]
+    pub(crate) breaks: bool,
 }
 
 /// What the other side says by this text of the link itself, if that is what it is.
@@ -264,6 +267,8 @@ impl Link {
             messages: stats::Counters::default(),
             path: stats::Path::default(),
             round_trips: stats::RoundTrips::default(),
+            #[cfg(test)]
+            breaks: false,
         })
     }
 
@@ -422,6 +427,8 @@ impl Link {
             ecn: None,
             transport_protocol: TransportProtocol::UDP,
         };
+        #[cfg(test)]
+        assert!(!self.breaks, "on purpose");
         // What the engine refuses is somebody's junk, or late.
         let _ = self.engine.handle_read(TaggedBytesMut { now, transport, message: data });
     }
