@@ -12,7 +12,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Werror
 
 LINK := -L$(RELEASE) -lrtcswarm -Wl,-rpath,$(CURDIR)/$(RELEASE)
 
-.PHONY: build examples demo page test lint bench header deb docs fuzz clean
+.PHONY: build examples demo page test lint bench header deb docs fuzz tsan miri clean
 .DEFAULT_GOAL := build
 
 SCRIPTS := $(wildcard .ci/run scripts/*.sh tests/*/*.sh page/*.sh bindings/*/*.sh)
@@ -80,12 +80,24 @@ bench: build
 	$(CARGO) build --release --quiet --manifest-path benches/Cargo.toml
 	benches/target/release/rtcswarm-bench $(BENCH)
 
-# Each target for SECONDS (default 60); needs cargo-fuzz and a nightly toolchain.
+# Each target for SECONDS (default 60), from the inputs that are kept in fuzz/seeds; what is found on the way grows in fuzz/corpus. Needs
+# cargo-fuzz and a nightly toolchain.
 SECONDS ?= 60
 fuzz:
 	@$(call need,cargo-fuzz,cargo install cargo-fuzz)
-	for target in dispatch hub control swarm; do \
-		$(CARGO) +nightly fuzz run $$target -- -max_total_time=$(SECONDS) || exit 1; done
+	@for target in $$($(CARGO) fuzz list); do \
+		mkdir -p fuzz/corpus/$$target; \
+		echo "fuzz: $$target"; \
+		nice $(CARGO) +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(SECONDS) \
+			-timeout=25 -rss_limit_mb=2048 -print_final_stats=1 || exit 1; done
+
+# The C tests under ThreadSanitizer, and what is pure under Miri. Both need nightly Rust with rust-src, Miri the component miri as well; neither
+# is part of `make test`, for they build everything anew. See docs/fuzzing.md.
+tsan:
+	CI=true tests/c/run.sh threads
+PURE ?= protocol:: hub:: mesh:: media:: link::sdp link::sections link::pieces link::repeats net::candidate net::server
+miri:
+	MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test --lib --target-dir target/miri -- $(PURE)
 
 include scripts/install.mk
 include scripts/python.mk

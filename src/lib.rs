@@ -28,15 +28,26 @@ static COUNTING: counting::Counting = counting::Counting;
 
 mod driver;
 pub mod ffi;
+// The bodies of the targets in fuzz/, and the inputs that are kept of them.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
+#[forbid(unsafe_code)]
 pub mod hub;
+#[forbid(unsafe_code)]
 mod link;
 mod log;
+#[forbid(unsafe_code)]
 pub mod media;
+#[forbid(unsafe_code)]
 pub mod mesh;
 mod net;
+#[forbid(unsafe_code)]
 pub mod protocol;
 #[cfg(feature = "server")]
+#[forbid(unsafe_code)]
 pub mod server;
+#[forbid(unsafe_code)]
 pub mod signaling;
 #[cfg(test)]
 mod sim;

@@ -508,6 +508,11 @@ impl Connection {
         true
     }
 
+    #[cfg(test)]
+    pub(super) fn break_at_next_datagram(&self) {
+        self.core().link.breaks = true;
+    }
+
     /// The engine panicked: this connection is over, and no other.
     fn broken(&self, core: &mut Core) {
         tracing::error!(connection = %self.id, "the WebRTC engine failed");

@@ -68,7 +68,7 @@ pub struct DriverConfig {
     pub receive_rtp: bool,
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl DriverConfig {
     /// Loopback, and nothing of the world.
     pub(crate) fn for_tests() -> Self {

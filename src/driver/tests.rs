@@ -434,6 +434,25 @@ fn a_panic_in_a_handler_ends_the_driver_and_not_the_process() {
     assert!(b.driver.offer(fresh_id()).is_err());
 }
 
+/// A peer can make it do so (`link/stranger/association.rs`).
+#[test]
+fn a_panic_of_the_engine_ends_one_connection_and_no_other() {
+    let runtime = runtime();
+    let (a, b, c) = (End::plain(&runtime), End::plain(&runtime), End::plain(&runtime));
+    let (bad, ours) = open(&a, &b);
+    let (good, theirs) = open(&c, &b);
+    ours.break_at_next_datagram();
+    bad.send(ChannelId::FAST, false, b"boo", false).unwrap();
+    b.wait_for(&ours, &Heard::Ended(LinkEnd::Error("the WebRTC engine failed".into())));
+    good.send(ChannelId::FAST, false, b"still here", false).unwrap();
+    b.wait(&theirs, "a message from who did no harm", |heard| {
+        messages(heard).contains(&&b"still here"[..]).then_some(())
+    });
+    until("it is forgotten", || b.driver.stats().connections == 1);
+    theirs.send(ChannelId::FAST, false, b"and here", false).unwrap();
+    c.wait(&good, "an answer", |heard| messages(heard).contains(&&b"and here"[..]).then_some(()));
+}
+
 #[test]
 fn a_machine_that_falls_silent_is_noticed() {
     let runtime = runtime();

@@ -11,6 +11,8 @@ mod flow;
 mod guard;
 mod media;
 mod negotiation;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod pair;
 mod payload;
 mod pieces;
 mod repeats;
@@ -18,6 +20,8 @@ mod restart;
 mod sdp;
 mod sections;
 mod stats;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod stranger;
 pub(crate) mod stun;
 #[cfg(test)]
 mod tests;
@@ -206,6 +210,9 @@ pub(crate) struct Link {
     messages: stats::Counters,
     path: stats::Path,
     round_trips: stats::RoundTrips,
+    /// The engine is to panic at the next datagram, as it does at some SCTP (`link/stranger/association.rs`).
+    #[cfg(test)]
+    pub(crate) breaks: bool,
 }
 
 /// What the other side says by this text of the link itself, if that is what it is.
@@ -269,6 +276,8 @@ impl Link {
             messages: stats::Counters::default(),
             path: stats::Path::default(),
             round_trips: stats::RoundTrips::default(),
+            #[cfg(test)]
+            breaks: false,
         })
     }
 
@@ -443,6 +452,8 @@ impl Link {
             ecn: None,
             transport_protocol: TransportProtocol::UDP,
         };
+        #[cfg(test)]
+        assert!(!self.breaks, "on purpose");
         // What the engine refuses is somebody's junk, or late.
         let _ = self.engine.handle_read(TaggedBytesMut { now, transport, message: data });
     }

@@ -146,6 +146,16 @@ where
     }
 }
 
+/// As if it had been accepted.
+#[cfg(any(test, fuzzing))]
+pub(super) async fn serve_stream<S>(shared: &Arc<Shared>, stream: S, router: Router)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    shared.connections.fetch_add(1, Ordering::AcqRel);
+    serve_http(shared.clone(), Counted(shared.clone()), stream, SocketAddr::from(([192, 0, 2, 1], 1)), router).await;
+}
+
 /// Goes with a request into the session that may come of it.
 #[derive(Clone)]
 pub(super) struct KeepCounted(#[allow(dead_code)] Arc<Counted>);

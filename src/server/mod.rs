@@ -156,6 +156,18 @@ impl Outbox {
 }
 
 impl Shared {
+    fn new(config: ServerConfig) -> Arc<Self> {
+        let rooms = Rooms { hub: Hub::new(config.hub.clone()), sessions: HashMap::new(), users: HashMap::new() };
+        Arc::new(Self {
+            config,
+            rooms: Mutex::new(rooms),
+            tick: Notify::new(),
+            ended: Notify::new(),
+            connections: AtomicUsize::new(0),
+            stop: watch::Sender::new(false),
+        })
+    }
+
     /// Does something with the hub, then hands out what comes of it.
     fn with_hub<T>(&self, call: impl FnOnce(&mut Hub, Instant) -> T) -> T {
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
@@ -211,16 +223,7 @@ impl Server {
         config.authenticator.check().map_err(ServerError::Authenticator)?;
         let tls = config.tls.as_ref().map(Tls::load).transpose().map_err(ServerError::Tls)?;
         let listener = TcpListener::bind(config.listen).await.map_err(|e| ServerError::Listen(config.listen, e))?;
-        let rooms = Rooms { hub: Hub::new(config.hub.clone()), sessions: HashMap::new(), users: HashMap::new() };
-        let shared = Arc::new(Shared {
-            config,
-            rooms: Mutex::new(rooms),
-            tick: Notify::new(),
-            ended: Notify::new(),
-            connections: AtomicUsize::new(0),
-            stop: watch::Sender::new(false),
-        });
-        Ok(Self { shared, listener, tls })
+        Ok(Self { shared: Shared::new(config), listener, tls })
     }
 
     /// With the port that the system chose, if it was 0.
@@ -234,13 +237,34 @@ impl Server {
 
     /// Serves until it is stopped.
     pub async fn serve(self) {
-        let router = Router::new().route("/healthz", get(health)).fallback(any(knock)).with_state(self.shared.clone());
+        let router = router(&self.shared);
         let ticker = tokio::spawn(tick(self.shared.clone()));
         listener::accept_all(&self.shared, self.listener, self.tls, router).await;
         self.shared.with_hub(|hub, _| hub.shut_down());
         listener::drain(&self.shared).await;
         ticker.abort();
     }
+}
+
+fn router(shared: &Arc<Shared>) -> Router {
+    Router::new().route("/healthz", get(health)).fallback(any(knock)).with_state(shared.clone())
+}
+
+/// One connection, whatever carries it, to a server that listens nowhere; what is left of it in the end.
+#[cfg(any(test, fuzzing))]
+pub(crate) async fn serve_one<S>(config: ServerConfig, stream: S) -> crate::hub::HubStats
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let shared = Shared::new(config);
+    listener::serve_stream(&shared, stream, router(&shared)).await;
+    listener::drain(&shared).await;
+    let mut rooms = shared.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+    while let Some(next) = rooms.hub.poll_timeout() {
+        rooms.hub.handle_timeout(next);
+    }
+    assert!(rooms.sessions.is_empty(), "a session is left");
+    rooms.hub.stats()
 }
 
 /// Wakes the hub for its deadlines.

@@ -7,6 +7,9 @@
 mod tls;
 mod websocket;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use websocket::keep_one;
+
 use crate::hub::CloseReason;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -213,13 +213,17 @@ async fn try_connect(config: &SignalingConfig, token: &str) -> Result<(Socket, O
     } else {
         Box::new(tcp)
     };
+    Ok((shake_hands(config, token, transport).await?, local))
+}
+
+async fn shake_hands(config: &SignalingConfig, token: &str, transport: Box<dyn Transport>) -> Result<Socket, End> {
     let request = request(&config.url, token).map_err(End::Refused)?;
     let limits = WebSocketConfig::default()
         .max_message_size(Some(MAX_MESSAGE))
         .max_frame_size(Some(MAX_MESSAGE))
         .read_buffer_size(READ_BUFFER);
     match tokio_tungstenite::client_async_with_config(request, transport, Some(limits)).await {
-        Ok((socket, _)) => Ok((socket, local)),
+        Ok((socket, _)) => Ok(socket),
         Err(Error::Http(response)) => {
             let status = response.status();
             let words = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
@@ -228,7 +232,7 @@ async fn try_connect(config: &SignalingConfig, token: &str) -> Result<(Socket, O
             let finals = [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
             Err(if finals.contains(&status) { End::Refused(text) } else { End::Lost(text) })
         }
-        Err(error) => Err(lost("handshake", &error)),
+        Err(error) => Err(End::Lost(format!("handshake: {error}"))),
     }
 }
 
@@ -392,6 +396,35 @@ async fn goodbye(config: &SignalingConfig, mut socket: Socket) -> End {
     // It is over either way.
     let _ = tokio::time::timeout(config.pong_timeout, closing).await;
     End::Done
+}
+
+/// One session over whatever carries it, with what is told of it.
+#[cfg(any(test, fuzzing))]
+pub(crate) async fn keep_one<S>(config: SignalingConfig, stream: S, say: Vec<String>) -> Vec<SignalingEvent>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let Ok(socket) = shake_hands(&config, "", Box::new(stream)).await else { return Vec::new() };
+    let (outgoing, mut to_send) = mpsc::channel(say.len().max(1));
+    for message in say {
+        let _ = outgoing.try_send((1, message));
+    }
+    let (_overflowed, over) = watch::channel(0);
+    let mut wants = Wants { moved: Arc::default(), asked: Arc::default(), over };
+    let (tell, mut told) = mpsc::channel(1024);
+    let session = async {
+        serve(&config, (1, socket, None), &mut wants, &mut to_send, &tell).await;
+        drop(tell);
+    };
+    let mut all = Vec::new();
+    let hear = async {
+        while let Some(event) = told.recv().await {
+            all.push(event);
+        }
+    };
+    tokio::join!(session, hear);
+    drop(outgoing);
+    all
 }
 
 #[cfg(test)]

@@ -343,6 +343,8 @@ static void everything_inside_a_callback(void) {
   OK(rtcswarm_start(watch.member->swarm));
   struct member *bob = room_join(&room, "bob");
   const rtcswarm_event *opened = await(&room, bob, RTCSWARM_EVENT_CHANNEL_OPEN);
+  /* The callback that opened it is not over by then, and bob is to be there until it is. */
+  await_kind(&room, &watch, RTCSWARM_EVENT_PEER_OPEN);
   CHECK(strcmp(opened->name, "inside") == 0 && (opened->flags & RTCSWARM_FLAG_REMOTE));
   OK(rtcswarm_peer_close(bob->swarm, opened->peer));
   await_kind(&room, &watch, RTCSWARM_EVENT_CLOSED);

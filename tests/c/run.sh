@@ -5,6 +5,7 @@
 #   tests/c/run.sh            after `cargo build --release`; RTCSWARM_TARGET_DIR names another target/release
 #   CI=true tests/c/run.sh    a missing tool is a failure
 #   tests/c/run.sh compile|plain|chat|media|valgrind|abi|install|deb ...    some of it only
+#   tests/c/run.sh threads    under ThreadSanitizer, Rust's standard library included; builds the library for it, which takes a while
 
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -13,7 +14,7 @@ case $target in /*) ;; *) target=$(pwd)/$target ;; esac
 build=$target/c-tests
 failures=0
 warnings="-Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion"
-c_tests="arguments states callbacks exchange signals media containers"
+c_tests="arguments states callbacks exchange signals media containers threads"
 
 cd "$root" || exit 1
 mkdir -p "$build" || exit 1
@@ -76,6 +77,17 @@ compile() {
   else
     well "every function is tried with NULL"
   fi
+  # Nor where they are called all at once. A config is for one thread at a time; callbacks are set before a swarm starts.
+  missing=
+  while read -r function; do
+    case $function in *_config_*) continue ;; esac
+    grep -qF "$function" tests/c/threads.c || missing="$missing $function)"
+  done <"$build/functions"
+  if [ -n "$missing" ]; then
+    bad "every function is called from many threads at once; not:$missing"
+  else
+    well "every function is called from many threads at once"
+  fi
 }
 
 programs() {
@@ -113,10 +125,50 @@ valgrind_all() {
   programs || return
   # Its threads take turns fairly, or one that looks again and again lets those that move datagrams starve.
   for test in $c_tests wrapper example_callbacks; do
-    check "valgrind: $test" env RTCSWARM_TEST_PATIENCE=10 valgrind -q --fair-sched=try --error-exitcode=99 \
+    check "valgrind: $test" env RTCSWARM_TEST_PATIENCE=10 RTCSWARM_TEST_ROUNDS=25 valgrind -q --fair-sched=try --error-exitcode=99 \
       --leak-check=full --show-leak-kinds=definite,indirect,possible --errors-for-leak-kinds=definite,indirect,possible \
       --child-silent-after-fork=yes --num-callers=40 --suppressions=tests/c/valgrind.supp "$build/$test"
   done
+}
+
+# ThreadSanitizer sees what was compiled for it only, so the standard library is as well; of C, ring's assembly and the C library it knows
+# the calls. Helgrind and DRD do not know Rust's atomics, and report thousands of races that are none.
+threads() {
+  have clang && have rustup || return
+  source=$(rustc +nightly --print sysroot 2>/dev/null)/lib/rustlib
+  host=$(rustc +nightly -vV 2>/dev/null | sed -n 's/^host: //p')
+  runtime=$source/$host/lib/librustc-nightly_rt.tsan.a
+  if [ ! -d "$source/src/rust/library" ] || [ ! -f "$runtime" ]; then
+    bad "ThreadSanitizer wants nightly Rust with its sources: rustup toolchain install nightly --component rust-src"
+    return
+  fi
+  RUSTFLAGS=-Zsanitizer=thread cargo +nightly build -Zbuild-std --target "$host" --target-dir target/tsan \
+    --manifest-path bindings/c/Cargo.toml || {
+    bad "the library is built for ThreadSanitizer"
+    return
+  }
+  library=$root/target/tsan/$host/debug
+  mkdir -p "$library/c"
+  ln -sf ../librtcswarm.so "$library/c/$(readelf -d "$library/librtcswarm.so" | sed -n 's/.*soname: \[\(.*\)\].*/\1/p')"
+  clang -std=c11 -g -O1 -fsanitize=thread -Iinclude -c tests/c/harness.c -o "$library/c/harness.o"
+  for test in $c_tests; do
+    # The runtime is Rust's own and not clang's, which is of another version.
+    check "build $test for ThreadSanitizer" sh -c "clang -std=c11 -g -O1 -fsanitize=thread -Iinclude -c tests/c/$test.c \
+      -o '$library/c/$test.o' && clang '$library/c/$test.o' '$library/c/harness.o' -o '$library/c/$test' \
+      -Wl,--whole-archive '$runtime' -Wl,--no-whole-archive -Wl,--export-dynamic '$library/librtcswarm.so' \
+      -Wl,-rpath,'$library/c' -lpthread -ldl -lm -lrt"
+  done
+  # One test forks a program with threads; its child has to live.
+  TSAN_OPTIONS="die_after_fork=0 exitcode=66 ${TSAN_OPTIONS:-}"
+  RTCSWARM_TEST_PATIENCE=10
+  export TSAN_OPTIONS RTCSWARM_TEST_PATIENCE
+  "$library/c/threads" a_race_of_the_program_s_own >"$build/output" 2>&1
+  if [ $? -eq 66 ] && grep -q "data race .*hear_and_write" "$build/output"; then
+    well "a race is found where there is one"
+  else
+    bad "a race is found where there is one"
+  fi
+  for test in $c_tests; do check "ThreadSanitizer: $test" "$library/c/$test"; done
 }
 
 # Waits for a line that matches in a file.
@@ -282,6 +334,7 @@ for part; do
     chat) chat ;;
     media) media ;;
     valgrind) valgrind_all ;;
+    threads) threads ;;
     abi) tests/abi/run.sh || failures=$((failures + 1)) ;;
     install) RTCSWARM_TARGET_DIR=$target sh tests/c/install_test.sh || failures=$((failures + 1)) ;;
     deb) RTCSWARM_TARGET_DIR=$target sh tests/c/deb_test.sh || failures=$((failures + 1)) ;;
