@@ -18,8 +18,6 @@ mod swarm;
 #[cfg(feature = "server")]
 mod websocket;
 
-use std::any::Any;
-
 /// A target: what it does with an input.
 pub type Body = fn(&[u8]);
 
@@ -47,14 +45,10 @@ pub fn play(target: &str, input: &[u8]) {
     body(input);
 }
 
-fn words(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without words")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::any::Any;
     use std::collections::BTreeSet;
     use std::fs;
     use std::panic::catch_unwind;
@@ -81,6 +75,11 @@ mod tests {
             let program = fs::read_to_string(fuzz().join(format!("fuzz_targets/{target}.rs"))).unwrap();
             assert!(program.contains(&format!("play(\"{target}\", ")), "{target} plays another target");
         }
+    }
+
+    fn words(panic: &(dyn Any + Send)) -> &str {
+        let text = panic.downcast_ref::<&str>().copied();
+        text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without words")
     }
 
     fn play_kept(target: &str, body: Body) {
