@@ -48,6 +48,7 @@ fn checksum(packet: &[u8]) -> [u8; 4] {
     (!sum).to_le_bytes()
 }
 
+const DATA: u8 = 0;
 const INIT: u8 = 1;
 const INIT_ACK: u8 = 2;
 const ABORT: u8 = 6;
@@ -55,6 +56,8 @@ const ERROR: u8 = 9;
 const FORWARD_TSN: u8 = 192;
 /// As far as true ones go in what is played here, and little enough for the engine.
 const FAR: u32 = 4096;
+/// What the blocks of a SACK can say, and no more.
+const GAP: u32 = 60_000;
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
@@ -65,7 +68,9 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 /// - an ABORT or ERROR chunk with a cause that claims to be longer than the chunk: it panics (`chunk/mod.rs`, `ErrorCause::unmarshal`). The
 ///   driver catches that and ends the one link, so that a peer harms itself only;
 /// - a FORWARD TSN far ahead: it counts up to there one by one (`association/mod.rs`, `handle_forward_tsn`), up to two thousand million times
-///   for one chunk. Nothing of ours can prevent that.
+///   for one chunk. Nothing of ours can prevent that;
+/// - DATA more than 65,535 ahead: the blocks of the SACK overflow (`queue/payload_queue.rs`, `get_gap_ack_blocks`). Where that is not looked at, as in
+///   a release build, the peer that said so gets a SACK that is wrong.
 fn is_known(packet: &[u8], first_tsn: Option<u32>) -> bool {
     let lies = |at: usize| {
         let end = (at + length_at(packet, at)).min(packet.len());
@@ -84,7 +89,11 @@ fn is_known(packet: &[u8], first_tsn: Option<u32>) -> bool {
         let ahead = first_tsn.and_then(|first| Some(word(packet, at + 4)?.wrapping_sub(first)));
         ahead.is_none_or(|ahead| (FAR..1 << 31).contains(&ahead))
     });
-    far || chunks(packet).any(|at| matches!(packet[at], ABORT | ERROR) && lies(at))
+    let gap = chunks(packet).filter(|at| packet[*at] == DATA).any(|at| {
+        let ahead = first_tsn.and_then(|first| Some(word(packet, at + 4)?.wrapping_sub(first)));
+        ahead.is_none_or(|ahead| (GAP..1 << 31).contains(&ahead))
+    });
+    far || gap || chunks(packet).any(|at| matches!(packet[at], ABORT | ERROR) && lies(at))
 }
 
 /// The two bytes of a length behind two others; 0 if they are not there.
