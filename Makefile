@@ -95,7 +95,8 @@ fuzz:
 # is part of `make test`, for they build everything anew. See docs/fuzzing.md.
 tsan:
 	CI=true tests/c/run.sh threads
-PURE ?= protocol:: hub:: mesh:: media:: link::sdp link::sections link::pieces link::repeats net::candidate net::server
+PURE ?= link::sdp link::sections link::pieces link::repeats protocol:: media:: net::candidate net::server hub:: mesh:: --skip link::tests \
+	--skip swarm:: --skip ffi:: --skip fuzzing --skip no_payload_panics --skip delivered_frames_are_sent_ones
 miri:
 	MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test --lib --target-dir target/miri -- $(PURE)
 

@@ -9,9 +9,14 @@
 use std::time::Duration;
 
 /// Whether a seed determines a run to the byte here.
-#[cfg(all(target_os = "linux", target_env = "gnu", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(all(target_os = "linux", target_env = "gnu", not(miri), any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(super) const SEEDED: bool = true;
-#[cfg(not(all(target_os = "linux", target_env = "gnu", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+#[cfg(not(all(
+    target_os = "linux",
+    target_env = "gnu",
+    not(miri),
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
 pub(super) const SEEDED: bool = false;
 
 /// Plays on a thread of its own whose randomness is the seed's. Its panic is an error.
@@ -29,7 +34,12 @@ pub(super) fn with_seed<T: Send>(seed: u64, play: impl FnOnce() -> T + Send) -> 
     })
 }
 
-#[cfg(not(all(target_os = "linux", target_env = "gnu", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+#[cfg(not(all(
+    target_os = "linux",
+    target_env = "gnu",
+    not(miri),
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
 mod system {
     use super::Duration;
 
@@ -37,7 +47,7 @@ mod system {
     pub fn set_time(_: Duration) {}
 }
 
-#[cfg(all(target_os = "linux", target_env = "gnu", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(all(target_os = "linux", target_env = "gnu", not(miri), any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod system {
     use super::Duration;
     use libc::{c_int, c_long, c_uint, c_void, clockid_t, size_t, ssize_t, timespec};

@@ -28,7 +28,8 @@ pub(crate) struct Association {
     now: Instant,
     ends: [End; 2],
     /// Of the first end.
-    first_tsn: u32,
+    first_tsn: Option<u32>,
+    greeted: bool,
 }
 
 fn transport() -> TransportConfig {
@@ -47,12 +48,16 @@ fn checksum(packet: &[u8]) -> [u8; 4] {
     (!sum).to_le_bytes()
 }
 
+const DATA: u8 = 0;
 const INIT: u8 = 1;
+const INIT_ACK: u8 = 2;
 const ABORT: u8 = 6;
 const ERROR: u8 = 9;
 const FORWARD_TSN: u8 = 192;
 /// As far as true ones go in what is played here, and little enough for the engine.
 const FAR: u32 = 4096;
+/// What the blocks of a SACK can say, and no more.
+const GAP: u32 = 60_000;
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
@@ -63,29 +68,43 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 /// - an ABORT or ERROR chunk with a cause that claims to be longer than the chunk: it panics (`chunk/mod.rs`, `ErrorCause::unmarshal`). The
 ///   driver catches that and ends the one link, so that a peer harms itself only;
 /// - a FORWARD TSN far ahead: it counts up to there one by one (`association/mod.rs`, `handle_forward_tsn`), up to two thousand million times
-///   for one chunk. Nothing of ours can prevent that.
-fn is_known(packet: &[u8], first_tsn: u32) -> bool {
-    let length_at = |at: usize| packet.get(at + 2..at + 4).map(|two| usize::from(u16::from_be_bytes([two[0], two[1]])));
-    let mut at = CHECKSUM.end;
-    while let Some(length) = length_at(at).filter(|length| *length >= 4) {
-        let end = (at + length).min(packet.len());
+///   for one chunk. Nothing of ours can prevent that;
+/// - DATA more than 65,535 ahead: the blocks of the SACK overflow (`queue/payload_queue.rs`, `get_gap_ack_blocks`). Where that is not looked at, as in
+///   a release build, the peer that said so gets a SACK that is wrong.
+fn is_known(packet: &[u8], first_tsn: Option<u32>) -> bool {
+    let lies = |at: usize| {
+        let end = (at + length_at(packet, at)).min(packet.len());
         let mut cause = at + 4;
-        while matches!(packet[at], ABORT | ERROR) && cause + 4 <= end {
-            match length_at(cause) {
-                Some(length) if cause + length > end => return true,
-                Some(length) if length >= 4 => cause += length,
+        while cause + 4 <= end {
+            match length_at(packet, cause) {
+                length if cause + length > end => return true,
+                length if length >= 4 => cause += length,
                 _ => break,
             }
         }
-        if packet[at] == FORWARD_TSN {
-            let ahead = word(packet, at + 4).map_or(0, |tsn| tsn.wrapping_sub(first_tsn));
-            if (FAR..1 << 31).contains(&ahead) {
-                return true;
-            }
-        }
-        at += length.next_multiple_of(4);
-    }
-    false
+        false
+    };
+    // Wherever the engine may take a chunk to begin.
+    let far = (CHECKSUM.end..packet.len()).filter(|at| packet[*at] == FORWARD_TSN).any(|at| {
+        let ahead = first_tsn.and_then(|first| Some(word(packet, at + 4)?.wrapping_sub(first)));
+        ahead.is_none_or(|ahead| (FAR..1 << 31).contains(&ahead))
+    });
+    let gap = chunks(packet).filter(|at| packet[*at] == DATA).any(|at| {
+        let ahead = first_tsn.and_then(|first| Some(word(packet, at + 4)?.wrapping_sub(first)));
+        ahead.is_none_or(|ahead| (GAP..1 << 31).contains(&ahead))
+    });
+    far || gap || chunks(packet).any(|at| matches!(packet[at], ABORT | ERROR) && lies(at))
+}
+
+/// The two bytes of a length behind two others; 0 if they are not there.
+fn length_at(packet: &[u8], at: usize) -> usize {
+    packet.get(at + 2..at + 4).map_or(0, |two| usize::from(u16::from_be_bytes([two[0], two[1]])))
+}
+
+/// Where chunks begin.
+fn chunks(packet: &[u8]) -> impl Iterator<Item = usize> + '_ {
+    let next = |at: &usize| Some(at + length_at(packet, *at).next_multiple_of(4));
+    std::iter::successors(Some(CHECKSUM.end), next).take_while(|at| length_at(packet, *at) >= 4)
 }
 
 impl End {
@@ -153,7 +172,7 @@ impl Association {
             [false, true].map(|server| End { endpoint: endpoint(server), association: None, outbox: VecDeque::new() });
         let client = ends[0].endpoint.connect(now, ClientConfig::new(transport()), SocketAddr::from(ADDRESS));
         ends[0].association = Some(client.expect("an association begins"));
-        let mut this = Self { now, ends, first_tsn: 0 };
+        let mut this = Self { now, ends, first_tsn: None, greeted: false };
         this.turn();
         let hello = this.ends[0].outbox.front().cloned().unwrap_or_default();
         this.note_first(&hello);
@@ -196,10 +215,15 @@ impl Association {
         self.turn();
     }
 
-    /// An INIT says which TSN comes first.
+    /// An INIT says which TSN comes first. After any further one it is not known any more.
     fn note_first(&mut self, packet: &[u8]) {
-        if packet.get(CHECKSUM.end) == Some(&INIT) {
-            self.first_tsn = word(packet, 28).unwrap_or(self.first_tsn);
+        let kind = packet.get(CHECKSUM.end);
+        match kind {
+            Some(&INIT) if !std::mem::replace(&mut self.greeted, true) => self.first_tsn = word(packet, 28),
+            Some(&(INIT | INIT_ACK)) => self.first_tsn = None,
+            // Bundled with others, where none may be.
+            _ if chunks(packet).any(|at| matches!(packet[at], INIT | INIT_ACK)) => self.first_tsn = None,
+            _ => {}
         }
     }
 
@@ -273,7 +297,7 @@ mod tests {
         pair.settle();
         pair.send(0, 1, b"hello");
         let tag = pair.tag().unwrap();
-        let mut packet = [&[0x13, 0x88, 0x13, 0x88], &tag[..], &[0; 4], &chunk(pair.first_tsn)[..]].concat();
+        let mut packet = [&[0x13, 0x88, 0x13, 0x88], &tag[..], &[0; 4], &chunk(pair.first_tsn.unwrap())[..]].concat();
         let sum = checksum(&packet);
         packet[CHECKSUM].copy_from_slice(&sum);
         let known = is_known(&packet, pair.first_tsn);
