@@ -289,8 +289,10 @@ struct Connection {
     restart: Option<Restart>,
     /// The server has let go of it, and carries nothing for it.
     unlinked: bool,
-    /// The server said that the other end left the room, by its own word.
+    /// The server said that the other end left the room …
     left: bool,
+    /// … for want of its signaling, and not by its own word.
+    silent: bool,
     /// The other end's DTLS fingerprint: names the running swarm it belongs to.
     instance: Option<String>,
     /// The other end's renegotiations.

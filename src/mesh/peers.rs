@@ -18,6 +18,7 @@ impl Connection {
             restart: None,
             unlinked: false,
             left: false,
+            silent: false,
             instance: None,
             offers: offers(),
         }
@@ -117,7 +118,10 @@ impl Mesh {
             return self.cut_off(now, id, &detail);
         }
         let (reason, detail) = match cause {
-            _ if connection.left => (EndReason::Left, "it left the room".to_owned()),
+            // A native that is silent may come back.
+            _ if connection.left && !(connection.silent && connection.native) => {
+                (EndReason::Left, "it left the room".to_owned())
+            }
             LinkEnd::RemoteClosed => (EndReason::RemoteClose, "the other side closed the connection".to_owned()),
             LinkEnd::IceFailed if open => (EndReason::ConnectionLost, "the path to it is lost".to_owned()),
             LinkEnd::IceFailed => (EndReason::ConnectTimeout, "no path to it was found".to_owned()),

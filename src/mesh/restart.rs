@@ -154,6 +154,6 @@ impl Connection {
     /// Whether a peer goes on without it, for `reason`: the other end is still there, and of those that know how to come back. A tab
     /// that does is another to its own application, too.
     pub(super) fn may_be_replaced(&self, reason: EndReason) -> bool {
-        reason == EndReason::ConnectionLost && self.native && !self.left && self.instance.is_some()
+        reason == EndReason::ConnectionLost && self.native && (!self.left || self.silent) && self.instance.is_some()
     }
 }

@@ -103,10 +103,10 @@ impl Mesh {
             ServerMessage::Candidate { id, candidate } => self.candidate(id, candidate),
             ServerMessage::Linked { id } => {
                 if let Some(connection) = self.connections.get_mut(&id) {
-                    (connection.unlinked, connection.left) = (false, false);
+                    (connection.unlinked, connection.left, connection.silent) = (false, false, false);
                 }
             }
-            ServerMessage::LeaveSwarm { id, stays, lost } => self.other_end_left(now, &id, !stays && !lost),
+            ServerMessage::LeaveSwarm { id, stays, lost } => self.other_end_left(now, &id, !stays, lost),
             ServerMessage::Error { code, message } => {
                 if code == "too-many-spares" {
                     self.limit_spares();
@@ -324,8 +324,8 @@ impl Mesh {
         }
     }
 
-    /// The server lets go of a connection; `left` if that is because the other end wished to leave, and not for want of its signaling.
-    fn other_end_left(&mut self, now: Instant, id: &ConnectionId, left: bool) {
+    /// The server lets go of a connection; `left` if that is because the other end left the room, `silent` if for want of its signaling.
+    fn other_end_left(&mut self, now: Instant, id: &ConnectionId, left: bool, silent: bool) {
         for peer in self.peers.values_mut() {
             if peer.held.as_ref().is_some_and(|held| held.connection == *id) {
                 peer.held = None;
@@ -335,6 +335,7 @@ impl Mesh {
             Some(connection) if connection.stage == Stage::Open => {
                 connection.unlinked = true;
                 connection.left = left;
+                connection.silent = silent;
             }
             Some(connection) if connection.stage == Stage::Spare => self.spare_expired(id),
             Some(_) => self.drop_connection(now, id, EndReason::Left, "it left before the channel was open"),

@@ -242,8 +242,7 @@ impl Swarm {
             return Err(Error::WouldBlock);
         }
         open.connection.send(ChannelId(channel), is_text, data, false).map_err(|error| match error {
-            // Its link is over. Another follows, and then it is writable; or the peer's end does.
-            SendError::NotOpen if channel == FAST => Error::WouldBlock,
+            SendError::NotOpen if channel == FAST && open.is_lost() => Error::WouldBlock,
             error => Error::from_send(error, data.len(), peer, channel),
         })
     }
