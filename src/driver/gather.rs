@@ -323,6 +323,14 @@ impl Gathering {
         true
     }
 
+    /// What STUN servers say that this machine's addresses are, each once.
+    pub fn reflexive(&self) -> Vec<SocketAddr> {
+        let mut told: Vec<SocketAddr> = self.mapped.iter().map(|(_, mapped)| *mapped).collect();
+        told.sort();
+        told.dedup();
+        told
+    }
+
     /// Whether the allocation is still there.
     fn hear(&mut self, now: Instant, index: usize, news: &mut News) -> bool {
         let mut events = Vec::new();

@@ -227,9 +227,11 @@ impl Driver {
             match candidate.kind {
                 Kind::Host => stats.local_addresses.push(candidate.address),
                 Kind::Relay => stats.relayed_addresses.push(candidate.address),
-                Kind::ServerReflexive => stats.reflexive_addresses.push(candidate.address),
+                Kind::ServerReflexive => {}
             }
         }
+        // Those that are our own, too, which make no candidate.
+        stats.reflexive_addresses = gathering.reflexive();
         stats.ice_server_errors.clone_from(&gathering.errors);
         stats
     }

@@ -65,9 +65,10 @@ fn a_machine_that_moves_keeps_its_peers() {
 fn a_link_that_is_lost_for_good_is_replaced_under_the_same_peer() {
     let quick = |user| Config {
         ice_keepalive: Duration::from_millis(100),
-        ice_disconnected_timeout: Duration::from_millis(300),
-        ice_failed_timeout: Duration::from_millis(300),
-        connect_timeout: Duration::from_secs(2),
+        // Not so quick that a busy machine loses it by itself.
+        ice_disconnected_timeout: Duration::from_millis(1500),
+        ice_failed_timeout: Duration::from_millis(1500),
+        connect_timeout: Duration::from_secs(4),
         ..config(user)
     };
     let carrier = Carrier::new();
