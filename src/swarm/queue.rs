@@ -18,6 +18,9 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
+/// What the server has caused may wait up to this weight, however little the application lets wait of messages.
+const LEAST_OWN: usize = 256 * 1024;
+
 /// Beside its bytes, a waiting message costs about this much.
 const EVENT_OVERHEAD: usize = 128;
 
@@ -250,9 +253,14 @@ impl EventQueue {
         }
     }
 
+    /// Whoever takes no more than a message at a time still hears the server.
+    fn own_limit(&self) -> usize {
+        self.limit.max(LEAST_OWN)
+    }
+
     /// Too much waits of what the server has caused.
     pub fn is_crowded(&self) -> bool {
-        self.lock().own_weight > self.limit
+        self.lock().own_weight > self.own_limit()
     }
 
     /// When it may be crowded no more.
@@ -402,9 +410,9 @@ impl EventQueue {
                 if drops.is_some() {
                     state.media_weight -= weight;
                 } else if own {
-                    let crowded = state.own_weight > self.limit;
+                    let crowded = state.own_weight > self.own_limit();
                     state.own_weight -= weight;
-                    if crowded && state.own_weight <= self.limit {
+                    if crowded && state.own_weight <= self.own_limit() {
                         self.lighter.notify_one();
                     }
                 } else {
