@@ -323,7 +323,8 @@ pub extern "system" fn Java_rtcswarm_Native_nextEvent<'l>(
             e.media.into(),
             e.codec.into(),
             e.rtp_time.into(),
-            e.unacknowledged as jlong,
+            // No event has both.
+            (e.length + e.unacknowledged) as jlong,
         ];
         let filled = out.set_region(env, 0, &numbers);
         if filled.is_err() {
