@@ -177,7 +177,7 @@ async fn one_user_does_not_take_the_place_of_all() {
     let first = Client::connect(server.address, &token).await;
     let _second = Client::connect(server.address, &token).await;
     let mut third = Client::connect(server.address, &token).await;
-    assert_eq!(third.hear_refusal().await, ("too-many-connections".into(), 4009));
+    assert_eq!(third.hear_refusal().await, ("too-many-connections".into(), 4010));
     Client::join(server.address, "ada", "room").await.sync().await;
     // Room for one again, though the first said no goodbye.
     drop(first);

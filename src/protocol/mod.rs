@@ -21,5 +21,9 @@ pub const FAST_CHANNEL: &str = "fast";
 #[error("{0}")]
 pub struct MalformedMessage(pub String);
 
-/// The close code by which a server ends a session whose token is over.
+/// The close code by which a server ends a session whose token is over. It and the next are the server's, beside those of
+/// [`CloseReason`](crate::hub::CloseReason).
 pub const TOKEN_EXPIRED: u16 = 4007;
+
+/// The close code by which a server refuses a connection to a user that has as many as it may.
+pub const TOO_MANY_CONNECTIONS: u16 = 4010;

@@ -51,7 +51,7 @@ pub struct ServerConfig {
     pub tls: Option<TlsFiles>,
     /// Connections at once, those that are not let in yet included. Default 10,000.
     pub max_connections: usize,
-    /// Those of one user, in all its rooms: one more is closed with code 4009. At least 1. Default 128.
+    /// Those of one user, in all its rooms: one more is closed with code 4010. At least 1. Default 128.
     pub connections_per_user: usize,
     /// Messages that may wait for a client that reads slowly. Default 1,024.
     pub send_queue: usize,

@@ -3,7 +3,7 @@
 use super::auth::Admission;
 use super::{Outbox, Outgoing, Shared};
 use crate::hub::{CloseReason, SessionId};
-use crate::protocol::TOKEN_EXPIRED;
+use crate::protocol::{TOKEN_EXPIRED, TOO_MANY_CONNECTIONS};
 use axum::extract::ws::{close_code, CloseFrame, Message, WebSocket};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,9 +15,6 @@ use tokio::sync::{mpsc, Notify};
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A message that is not text, as close code (RFC 6455, 7.4.1: 1003).
 const NOT_TEXT: u16 = close_code::UNSUPPORTED;
-
-/// The user has as many connections as it may, as close code.
-const TOO_MANY_CONNECTIONS: u16 = 4009;
 
 /// Its queue was full.
 const TOO_SLOW: End = End::Told(close_code::POLICY, "too-slow", "you do not read what is sent to you");
