@@ -76,13 +76,13 @@ impl Error {
         }
     }
 
-    /// A refused send of `length` bytes to `peer` on `channel`.
-    pub(crate) fn from_send(error: SendError, length: usize, peer: u64, channel: u32) -> Self {
+    /// A refused send of `length` bytes to an open peer on `channel`.
+    pub(crate) fn from_send(error: SendError, length: usize, channel: u32) -> Self {
         match error {
             SendError::WouldBlock => Self::WouldBlock,
             SendError::TooLarge(limit) => Self::TooLarge { length, limit },
-            // It is open as long as its peer is.
-            SendError::NotOpen if channel == ChannelId::FAST.0 => Self::NoPeer(peer),
+            // Its link is over: another follows, and then it is writable, or the peer's end does.
+            SendError::NotOpen if channel == ChannelId::FAST.0 => Self::WouldBlock,
             SendError::NotOpen => Self::NoChannel(channel),
         }
     }

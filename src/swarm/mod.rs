@@ -31,7 +31,7 @@ pub(crate) use queue::{EventQueue, Popped};
 pub use stats::{PeerStats, SwarmStats};
 
 use crate::driver::Driver;
-use crate::link::{ChannelId, SendError};
+use crate::link::ChannelId;
 use crate::mesh::{Input, Mesh, PeerId};
 use crate::protocol::{ServerMessage, MAX_MESSAGE_SIZE, RESERVED_PREFIX};
 use crate::signaling::check_token;
@@ -241,10 +241,8 @@ impl Swarm {
         if channel == FAST && open.is_lost() {
             return Err(Error::WouldBlock);
         }
-        open.connection.send(ChannelId(channel), is_text, data, false).map_err(|error| match error {
-            SendError::NotOpen if channel == FAST && open.is_lost() => Error::WouldBlock,
-            error => Error::from_send(error, data.len(), peer, channel),
-        })
+        let sent = open.connection.send(ChannelId(channel), is_text, data, false);
+        sent.map_err(|error| Error::from_send(error, data.len(), channel))
     }
 
     fn check_message(&self, is_text: bool, data: &[u8]) -> Result<(), Error> {
