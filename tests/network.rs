@@ -8,6 +8,9 @@
 #[path = "common/coturn.rs"]
 mod coturn;
 #[cfg(target_os = "linux")]
+#[path = "common/orders.rs"]
+mod orders;
+
 #[path = "server_support/keys.rs"]
 #[allow(dead_code)]
 mod keys;

@@ -5,6 +5,9 @@
 //! `RTCSWARM_SOAK_MINUTES=30` makes it that long, and `RTCSWARM_SOAK_SEED` another one.
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[path = "common/orders.rs"]
+mod orders;
+
 #[path = "server_support/keys.rs"]
 #[allow(dead_code)]
 mod keys;

@@ -531,11 +531,10 @@ fn who_restarts_again_and_again_with_other_candidates_fills_no_list() {
     a.wait_for(&offerer, &Heard::Message(ChannelId::FAST, false, b"still here".to_vec()));
 }
 
-#[test]
-fn an_address_that_servers_tell_is_there_once() {
-    let runtime = runtime();
+/// A STUN server that sees everybody at 203.0.113.9:9.
+fn stun_server() -> IceServer {
     let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let address = server.local_addr().unwrap();
+    let url = format!("stun:{}", server.local_addr().unwrap());
     std::thread::spawn(move || {
         let mut request = [0; 512];
         while let Ok((_, from)) = server.recv_from(&mut request) {
@@ -545,8 +544,14 @@ fn an_address_that_servers_tell_is_there_once() {
             let _ = server.send_to(&answer, from);
         }
     });
-    let stun = IceServer { url: format!("stun:{address}"), ..IceServer::default() };
-    let a = End::new(&runtime, DriverConfig { ice_servers: vec![stun], ..config() }, true, Box::new(|_, _| ()));
+    IceServer { url, ..IceServer::default() }
+}
+
+#[test]
+fn an_address_that_servers_tell_is_there_once() {
+    let runtime = runtime();
+    let with_server = DriverConfig { ice_servers: vec![stun_server()], ..config() };
+    let a = End::new(&runtime, with_server, true, Box::new(|_, _| ()));
     let b = End::plain(&runtime);
     let (offerer, answerer) = open(&a, &b);
     until("it is told", || !a.driver.stats().reflexive_addresses.is_empty());
@@ -730,22 +735,9 @@ fn junk_from_signaling_is_an_error_and_nothing_worse() {
 #[test]
 fn candidates_are_told_once_each_and_their_end_last() {
     let runtime = runtime();
-    // A server that gives each who asks another address, after a while.
-    let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let address = server.local_addr().unwrap();
-    std::thread::spawn(move || {
-        let mut request = [0; 512];
-        while let Ok((_, from)) = server.recv_from(&mut request) {
-            // 203.0.113.9:9, hidden as the RFC has it (8489, 14.2).
-            let mut answer = b"\x01\x01\x00\x0c\x21\x12\xa4\x42".to_vec();
-            answer.extend(&request[8..20]);
-            answer.extend(b"\x00\x20\x00\x08\x00\x01\x21\x1b\xea\x12\xd5\x4b");
-            let _ = server.send_to(&answer, from);
-        }
-    });
+    let stun = stun_server();
     for _ in 0..20 {
-        let stun = IceServer { url: format!("stun:{address}"), ..IceServer::default() };
-        let with_server = DriverConfig { ice_servers: vec![stun], ..config() };
+        let with_server = DriverConfig { ice_servers: vec![stun.clone()], ..config() };
         let a = End::new(&runtime, with_server, true, Box::new(|_, _| ()));
         // Some before the server has answered, some while it does, some after.
         let mut connections = Vec::new();

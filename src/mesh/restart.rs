@@ -16,7 +16,7 @@ const ANSWERER_WAITS: Duration = Duration::from_secs(2);
 
 /// A server that took longer to answer was cut off as well as the path, and the path may be back, too …
 const SLOW_ANSWER: Duration = Duration::from_secs(1);
-/// … which shows when the next check of a living connection comes through: they go every five seconds.
+/// … which shows when the next check of a living connection comes through: by default they go every five seconds.
 const PATH_RETURNS: Duration = Duration::from_secs(6);
 
 /// A machine that comes into another network restarts for all its links at once, and each restart is an offer and a candidate for each

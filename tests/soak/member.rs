@@ -3,13 +3,14 @@
 use super::words::{sender, stream, Order, Own, Said, Setup};
 use super::ROOM;
 use crate::messages::{make, Ledger, Verdict};
+use crate::orders::orders;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rtcswarm::signaling::SignalingConfig;
 use rtcswarm::swarm::{ChannelOptions, Codec, LinkState, Reliability, Signaling, Source, FAST};
 use rtcswarm::{Config, Error, Event, Swarm};
 use std::collections::{BTreeMap, HashMap};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -83,20 +84,7 @@ fn config(setup: &Setup) -> Config {
 }
 
 pub fn run() {
-    if std::env::var_os("RUST_LOG").is_some() {
-        let filter = tracing_subscriber::EnvFilter::from_default_env();
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
-    }
-    let mut lines = BufReader::new(std::io::stdin()).lines();
-    let setup: Setup = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-    let (tell, orders) = mpsc::channel();
-    std::thread::spawn(move || {
-        for line in lines.map_while(Result::ok) {
-            tell.send(serde_json::from_str(&line).unwrap()).unwrap();
-        }
-        // The test has gone, maybe by a crash: nobody else would end this process.
-        std::process::exit(1);
-    });
+    let (setup, orders) = orders::<Setup, Order>();
     let swarm = Swarm::new(config(&setup)).unwrap();
     let voice = swarm.add_stream("voice", &[("audio", Source::Encoded(Codec::Opus))]).unwrap()[0];
     swarm.start().unwrap();
