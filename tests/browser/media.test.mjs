@@ -34,6 +34,8 @@ after(async () => {
 })
 
 let rooms = 0
+/** The tab that joined last. */
+let latest
 
 /**
  * A tab and a native peer in a room, linked; `streams` are what each has from the start. Chromium now and then never sends what an
@@ -63,6 +65,7 @@ async function join(nativeFirst, { tab, native }) {
   const members = [await joins[0](), await joins[1]()]
   if (nativeFirst) members.reverse()
   const [inTab, ofNative] = members
+  latest = inTab
   await inTab.untilLinked(['native'])
   await ofNative.untilLinked(['tab'])
   return { tab: inTab, native: ofNative }
@@ -127,8 +130,16 @@ async function nativeHears(native, of, name = 'audio', tone = TAB_TONE) {
   })
 }
 
-const stream = (member, of, name, tracks = BOTH) =>
-  member.until(`${name} of ${of}`, () => member.of('stream', of).some((event) => event.name === name && same(event.tracks, tracks)))
+/** A failure says what the tab's channel has carried by its own count: what never left the browser cannot have come. */
+async function stream(member, of, name, tracks = BOTH) {
+  const heard = () => member.of('stream', of).some((event) => event.name === name && same(event.tracks, tracks))
+  try {
+    await member.until(`${name} of ${of}`, heard)
+  } catch (error) {
+    error.message += `\n    the tab's channel: ${JSON.stringify(await latest.call('counters', { to: 'native' }))}`
+    throw error
+  }
+}
 
 for (const nativeFirst of [true, false]) {
   const role = nativeFirst ? 'native offers' : 'native answers'
