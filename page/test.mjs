@@ -1,6 +1,6 @@
 // The page in a real Chromium, with native members beside it. `node page/test.mjs --screenshot FILE` only takes its picture.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { hear, Mesh, tell } from './mesh.js';
 import { browse, PATIENCE, until, World } from './world.mjs';
@@ -447,6 +447,36 @@ if (wanted > 0) {
     assert.ok(after.length === 8 && !after.includes(first), after.join('\n'));
     await seen(page, after[7]);
     assert.deepEqual(page.wrong, []);
+  });
+
+  test('of those that are told of, the first eight that carry something are shown, in whatever order', async (t) => {
+    const page = await (await browser.newContext()).newPage();
+    t.after(() => page.context().close());
+    await page.setContent('<ul id="list"></ul><p id="count"></p>');
+    await page.addScriptTag({ type: 'module', content: `${readFileSync(new URL('tiles.js', import.meta.url), 'utf8')}; globalThis.Tiles = Tiles;` });
+    await page.waitForFunction(() => globalThis.Tiles);
+    const { words, labels } = await page.evaluate(() => {
+      const [list, count] = ['list', 'count'].map((id) => document.getElementById(id));
+      const tiles = new Tiles(list, count);
+      const tracks = Array.from({ length: 10 }, () => ({ kind: 'video', readyState: 'live', muted: true }));
+      tracks.forEach((track, at) => {
+        const stream = Object.assign(new MediaStream(), { getTracks: () => [track] });
+        tiles.add({ from: `eve ${at}`, name: 'clip', stream });
+      });
+      const words = [];
+      for (const at of [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]) {
+        tracks[at].muted = false;
+        tracks[at].onunmute();
+        words.push(count.textContent);
+      }
+      tracks[9].readyState = 'ended';
+      tracks[9].onended();
+      words.push(count.textContent);
+      return { words, labels: [...list.querySelectorAll('video')].map((video) => video.getAttribute('aria-label')).sort() };
+    });
+    const some = [1, 2, 3, 4, 5, 6, 7, 8].map(String);
+    assert.deepEqual(words, [...some, '8 and 1 more that are not shown', '8 and 2 more that are not shown', '8 and 1 more that are not shown']);
+    assert.deepEqual(labels, [0, 2, 3, 4, 5, 6, 7, 8].map((at) => `eve ${at}, clip`), 'what is shown stays, and the first that waits moves up');
   });
 
   test('a tab gives a picture, which native members and tabs get, and takes it back', async (t) => {

@@ -70,17 +70,23 @@ export class Tiles {
   }
 
   #show() {
-    let shown = 0;
-    let waiting = 0;
-    for (const known of this.#known.values()) {
+    const all = [...this.#known.values()].map((known) => {
       const tracks = known.stream.getTracks().filter(({ readyState }) => readyState === 'live');
       // The original tells of streams that never carry anything: they are shown from their first packet on.
       known.live ||= tracks.some(({ muted }) => !muted);
-      if (!known.live || tracks.length === 0) {
-        this.#close(known);
-      } else if (known.tile || shown < MOST) {
-        shown += 1;
-        known.tile ??= this.#open(known);
+      return { known, tracks, live: known.live && tracks.length > 0 };
+    });
+    for (const { known, live } of all) if (!live) this.#close(known);
+    // Whose first packet comes late does not take the place of one that is seen already.
+    let shown = all.filter(({ known }) => known.tile).length;
+    let waiting = 0;
+    for (const { known, tracks, live } of all) {
+      if (!live) continue;
+      if (known.tile || shown < MOST) {
+        if (!known.tile) {
+          known.tile = this.#open(known);
+          shown += 1;
+        }
         const quiet = tracks.filter(({ muted }) => muted).map(({ kind }) => kind);
         const without = tracks.every(({ kind }) => kind === 'audio');
         known.tile.element.classList.toggle('blank', without || quiet.includes('video'));
