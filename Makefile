@@ -61,6 +61,7 @@ test: lint
 
 lint: $(VENV)/ready
 	$(CARGO) fmt --check
+	scripts/vendor.sh
 	$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
 	$(VENV)/bin/ruff check --quiet bindings/python examples scripts tests/browser/lib
 	$(VENV)/bin/ruff format --quiet --check bindings/python examples scripts tests/browser/lib bindings/kotlin/src/test/python

@@ -17,7 +17,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 LIBRARY = {"darwin": "librtcswarm.dylib", "win32": "rtcswarm.dll"}.get(sys.platform, "librtcswarm.so")
 
 #: What cargo needs, and whoever uses the library from C. In an sdist it lies in the folder `rust`.
-SOURCES = ("Cargo.toml", "Cargo.lock", "src", "include", "bindings/c", "bindings/kotlin/jni")
+SOURCES = ("Cargo.toml", "Cargo.lock", "src", "vendor", "include", "bindings/c", "bindings/kotlin/jni")
 
 
 class SharedLibrary(BuildHookInterface):  # type: ignore[type-arg]

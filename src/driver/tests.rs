@@ -434,7 +434,7 @@ fn a_panic_in_a_handler_ends_the_driver_and_not_the_process() {
     assert!(b.driver.offer(fresh_id()).is_err());
 }
 
-/// A peer can make it do so (`link/stranger/association.rs`).
+/// A peer could once make it do so (docs/fuzzing.md, Findings).
 #[test]
 fn a_panic_of_the_engine_ends_one_connection_and_no_other() {
     let runtime = runtime();

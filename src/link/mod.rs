@@ -193,8 +193,7 @@ pub(crate) struct Link {
     open: bool,
     /// Of ICE, once there is any.
     state: Option<LinkState>,
-    /// When an open link that has no path is given up, whatever ICE still tries: SCTP waits ever longer before it sends again, and in
-    /// the end does no more (`rtc-sctp`, after 63 s), so that one found later would be of no use.
+    /// When an open link that has no path is given up, whatever ICE still tries: then another is made by way of the server.
     lost_until: Option<Instant>,
     ice_failed_timeout: Duration,
     /// ICE had a pair to send on, once.
@@ -210,7 +209,7 @@ pub(crate) struct Link {
     messages: stats::Counters,
     path: stats::Path,
     round_trips: stats::RoundTrips,
-    /// The engine is to panic at the next datagram, as it does at some SCTP (`link/stranger/association.rs`).
+    /// The engine is to panic at the next datagram, as it did once at some SCTP (docs/fuzzing.md).
     #[cfg(test)]
     pub(crate) breaks: bool,
 }

@@ -22,14 +22,13 @@ struct End {
     endpoint: Endpoint,
     association: Option<(AssociationHandle, Engine)>,
     outbox: VecDeque<Vec<u8>>,
+    /// Read of any stream.
+    messages: usize,
 }
 
 pub(crate) struct Association {
     now: Instant,
     ends: [End; 2],
-    /// Of the first end.
-    first_tsn: Option<u32>,
-    greeted: bool,
 }
 
 fn transport() -> TransportConfig {
@@ -46,65 +45,6 @@ fn checksum(packet: &[u8]) -> [u8; 4] {
         }
     }
     (!sum).to_le_bytes()
-}
-
-const DATA: u8 = 0;
-const INIT: u8 = 1;
-const INIT_ACK: u8 = 2;
-const ABORT: u8 = 6;
-const ERROR: u8 = 9;
-const FORWARD_TSN: u8 = 192;
-/// As far as true ones go in what is played here, and little enough for the engine.
-const FAR: u32 = 4096;
-/// What the blocks of a SACK can say, and no more.
-const GAP: u32 = 60_000;
-
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
-/// What `rtc-sctp` 0.21.1 is known not to survive, so that what else there is can be found:
-///
-/// - an ABORT or ERROR chunk with a cause that claims to be longer than the chunk: it panics (`chunk/mod.rs`, `ErrorCause::unmarshal`). The
-///   driver catches that and ends the one link, so that a peer harms itself only;
-/// - a FORWARD TSN far ahead: it counts up to there one by one (`association/mod.rs`, `handle_forward_tsn`), up to two thousand million times
-///   for one chunk. Nothing of ours can prevent that;
-/// - DATA more than 65,535 ahead: the blocks of the SACK overflow (`queue/payload_queue.rs`, `get_gap_ack_blocks`). Where that is not looked at, as in
-///   a release build, the peer that said so gets a SACK that is wrong.
-fn is_known(packet: &[u8], first_tsn: Option<u32>) -> bool {
-    let lies = |at: usize| {
-        let end = (at + length_at(packet, at)).min(packet.len());
-        let mut cause = at + 4;
-        while cause + 4 <= end {
-            match length_at(packet, cause) {
-                length if cause + length > end => return true,
-                length if length >= 4 => cause += length,
-                _ => break,
-            }
-        }
-        false
-    };
-    // Wherever the engine may take a chunk to begin.
-    let far = (CHECKSUM.end..packet.len()).filter(|at| packet[*at] == FORWARD_TSN).any(|at| {
-        let ahead = first_tsn.and_then(|first| Some(word(packet, at + 4)?.wrapping_sub(first)));
-        ahead.is_none_or(|ahead| (FAR..1 << 31).contains(&ahead))
-    });
-    let gap = chunks(packet).filter(|at| packet[*at] == DATA).any(|at| {
-        let ahead = first_tsn.and_then(|first| Some(word(packet, at + 4)?.wrapping_sub(first)));
-        ahead.is_none_or(|ahead| (GAP..1 << 31).contains(&ahead))
-    });
-    far || gap || chunks(packet).any(|at| matches!(packet[at], ABORT | ERROR) && lies(at))
-}
-
-/// The two bytes of a length behind two others; 0 if they are not there.
-fn length_at(packet: &[u8], at: usize) -> usize {
-    packet.get(at + 2..at + 4).map_or(0, |two| usize::from(u16::from_be_bytes([two[0], two[1]])))
-}
-
-/// Where chunks begin.
-fn chunks(packet: &[u8]) -> impl Iterator<Item = usize> + '_ {
-    let next = |at: &usize| Some(at + length_at(packet, *at).next_multiple_of(4));
-    std::iter::successors(Some(CHECKSUM.end), next).take_while(|at| length_at(packet, *at) >= 4)
 }
 
 impl End {
@@ -139,7 +79,7 @@ impl End {
             let Ok(mut stream) = association.stream(id) else { continue };
             while let Ok(Some(chunks)) = stream.read_sctp() {
                 let mut message = vec![0; LARGEST_MESSAGE];
-                let _ = chunks.read(&mut message);
+                self.messages += usize::from(chunks.read(&mut message).is_ok());
             }
         }
         while let Some(transmit) = association.poll_transmit(now) {
@@ -168,14 +108,16 @@ impl Association {
             let server = server.then(|| Arc::new(ServerConfig::new(transport())));
             Endpoint::new(ADDRESS.into(), TransportProtocol::UDP, Arc::new(EndpointConfig::default()), server)
         };
-        let mut ends =
-            [false, true].map(|server| End { endpoint: endpoint(server), association: None, outbox: VecDeque::new() });
+        let mut ends = [false, true].map(|server| End {
+            endpoint: endpoint(server),
+            association: None,
+            outbox: VecDeque::new(),
+            messages: 0,
+        });
         let client = ends[0].endpoint.connect(now, ClientConfig::new(transport()), SocketAddr::from(ADDRESS));
         ends[0].association = Some(client.expect("an association begins"));
-        let mut this = Self { now, ends, first_tsn: None, greeted: false };
+        let mut this = Self { now, ends };
         this.turn();
-        let hello = this.ends[0].outbox.front().cloned().unwrap_or_default();
-        this.note_first(&hello);
         this
     }
 
@@ -208,23 +150,8 @@ impl Association {
             let sum = checksum(&packet);
             packet[CHECKSUM].copy_from_slice(&sum);
         }
-        self.note_first(&packet);
-        if !is_known(&packet, self.first_tsn) {
-            self.ends[1].hear(self.now, packet);
-        }
+        self.ends[1].hear(self.now, packet);
         self.turn();
-    }
-
-    /// An INIT says which TSN comes first. After any further one it is not known any more.
-    fn note_first(&mut self, packet: &[u8]) {
-        let kind = packet.get(CHECKSUM.end);
-        match kind {
-            Some(&INIT) if !std::mem::replace(&mut self.greeted, true) => self.first_tsn = word(packet, 28),
-            Some(&(INIT | INIT_ACK)) => self.first_tsn = None,
-            // Bundled with others, where none may be.
-            _ if chunks(packet).any(|at| matches!(packet[at], INIT | INIT_ACK)) => self.first_tsn = None,
-            _ => {}
-        }
     }
 
     pub fn send(&mut self, end: usize, stream: u16, data: &[u8]) {
@@ -291,46 +218,104 @@ mod tests {
         assert!(seen.len() > CHECKSUM.end);
     }
 
-    /// One chunk, to an end that is up, and whether it is passed over.
-    fn hears(chunk: impl FnOnce(u32) -> Vec<u8>) -> (bool, std::thread::Result<Duration>) {
+    const DATA: u8 = 0;
+    const SACK: u8 = 3;
+    const ABORT: u8 = 6;
+    const ERROR: u8 = 9;
+    const FORWARD_TSN: u8 = 192;
+
+    /// Two ends that are up, and the TSN of what the first says next.
+    fn met() -> (Association, [u8; 4], u32) {
         let mut pair = Association::new();
         pair.settle();
         pair.send(0, 1, b"hello");
-        let tag = pair.tag().unwrap();
-        let mut packet = [&[0x13, 0x88, 0x13, 0x88], &tag[..], &[0; 4], &chunk(pair.first_tsn.unwrap())[..]].concat();
-        let sum = checksum(&packet);
-        packet[CHECKSUM].copy_from_slice(&sum);
-        let known = is_known(&packet, pair.first_tsn);
-        let began = Instant::now();
-        let heard = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            pair.ends[1].hear(pair.now, packet);
-            began.elapsed()
-        }));
-        (known, heard)
+        let packet = &pair.ends[0].outbox[0];
+        let (tag, tsn) = (packet[4..8].try_into().unwrap(), u32::from_be_bytes(packet[16..20].try_into().unwrap()));
+        assert_eq!(packet[12], DATA);
+        pair.settle();
+        assert_eq!(pair.ends[1].messages, 1);
+        (pair, tag, tsn.wrapping_add(1))
     }
 
-    /// An engine that takes it as it should makes `is_known` needless.
+    fn say(pair: &mut Association, tag: [u8; 4], chunk: &[u8]) {
+        let mut packet = [&[0x13, 0x88, 0x13, 0x88], &tag[..], &[0; 4], chunk].concat();
+        let sum = checksum(&packet);
+        packet[CHECKSUM].copy_from_slice(&sum);
+        pair.ends[1].hear(pair.now, packet);
+        pair.turn();
+    }
+
+    fn hears_on(mut pair: Association) -> bool {
+        let before = pair.ends[1].messages;
+        pair.send(0, 1, b"and on");
+        pair.settle();
+        pair.ends[1].messages == before + 1
+    }
+
+    /// The engine as it comes panics at these.
     #[test]
-    fn what_is_passed_over_is_what_the_engine_panics_at() {
-        for (length, bad) in [(8, false), (9, true)] {
-            let (known, heard) = hears(|_| vec![ERROR, 0, 0, 12, 0, 1, 0, length, 0, 0, 0, 0]);
-            assert_eq!((known, heard.is_err()), (bad, bad), "{length}");
+    fn a_cause_that_claims_more_than_there_is_ends_nothing() {
+        for kind in [ABORT, ERROR] {
+            let (mut pair, tag, _) = met();
+            say(&mut pair, tag, &[kind, 0, 0, 12, 0, 1, 0, 9, 0, 0, 0, 0]);
+            assert!(hears_on(pair), "{kind}");
+        }
+        let (mut pair, tag, _) = met();
+        say(&mut pair, tag, &[ABORT, 0, 0, 12, 0, 1, 0, 8, 0, 0, 0, 0]);
+        assert!(!hears_on(pair), "an ABORT that is one");
+    }
+
+    /// The engine as it comes counts up to any, for seconds. Of what is skipped nothing is heard.
+    #[test]
+    fn a_forward_tsn_is_believed_as_far_as_a_sack_reaches() {
+        for (ahead, skips) in
+            [(1, true), (u32::from(u16::MAX) - 2, true), (u32::from(u16::MAX), false), (1 << 30, false)]
+        {
+            let (mut pair, tag, next) = met();
+            let chunk = [&[FORWARD_TSN, 0, 0, 8], &next.wrapping_add(ahead).to_be_bytes()[..]].concat();
+            say(&mut pair, tag, &chunk);
+            assert_eq!(hears_on(pair), !skips, "{ahead}");
         }
     }
 
-    /// The same for what it takes too long for: a thousandth of the worst.
+    /// The engine as it comes tells of them by what is left of their distance.
     #[test]
-    fn what_is_passed_over_takes_the_engine_long() {
-        let forward =
-            |by: u32| move |first: u32| [&[FORWARD_TSN, 0, 0, 8], &first.wrapping_add(by).to_be_bytes()[..]].concat();
-        let (known, heard) = hears(forward(1));
-        assert!(!known && heard.is_ok());
-        let (known, heard) = hears(forward(1 << 21));
-        assert!(known);
-        // It overflows if it comes to the end of all numbers, where that is looked at.
-        if let Ok(took) = heard {
-            assert!(took > Duration::from_millis(1), "it is quick: {took:?}");
-            println!("two million steps took {took:?}");
+    fn data_out_of_the_reach_of_a_sack_is_not_taken() {
+        for (ahead, taken) in
+            [(1, true), (u32::from(u16::MAX) - 2, true), (u32::from(u16::MAX), false), (100_000, false)]
+        {
+            let (mut pair, tag, next) = met();
+            let tsn = next.wrapping_add(ahead);
+            let chunk = [&[DATA, 3, 0, 20], &tsn.to_be_bytes()[..], &[0, 1, 0, 9, 0, 0, 0, 53], b"late"].concat();
+            say(&mut pair, tag, &chunk);
+            pair.wait(Duration::from_millis(300));
+            let sack = pair.ends[1].outbox.iter().rfind(|packet| packet[12] == SACK).expect("a SACK");
+            let blocks = u16::from_be_bytes(sack[24..26].try_into().unwrap());
+            assert_eq!(blocks, u16::from(taken), "{ahead}");
+            if taken {
+                let ends = [28, 30].map(|at| u32::from(u16::from_be_bytes(sack[at..at + 2].try_into().unwrap())));
+                assert_eq!(ends, [ahead + 1; 2]);
+            }
+        }
+    }
+
+    /// The engine as it comes waits twice as long each time, up to a minute, and gives up after the fifth.
+    #[test]
+    fn a_path_that_comes_back_is_noticed_within_two_seconds_however_long_it_was_away() {
+        for away in [5, 20, 60, 600] {
+            let (mut pair, _, _) = met();
+            pair.send(0, 1, b"lost");
+            for _ in 0..away * 10 {
+                pair.ends[0].outbox.clear();
+                pair.wait(Duration::from_millis(100));
+            }
+            pair.ends[0].outbox.clear();
+            let until = pair.now + Duration::from_secs(2);
+            while pair.ends[1].messages == 1 {
+                assert!(pair.now <= until, "{away} s away");
+                pair.wait(Duration::from_millis(100));
+                pair.settle();
+            }
         }
     }
 }
