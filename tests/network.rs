@@ -2,7 +2,7 @@
 //! addresses, NAT. docs/networks.md has the figures.
 //!
 //! A test without the usual harness, which runs as many at once as there are cores: these mostly wait. It takes
-//! what the usual one takes: names (parts of), `--exact`, `--list`, `--ignored`, `--include-ignored`.
+//! what the usual one takes: names (parts of), `--exact`, `--list`.
 
 #[cfg(target_os = "linux")]
 #[path = "common/coturn.rs"]

@@ -20,11 +20,10 @@ const SOME: u64 = 20;
 const FLOW: Duration = Duration::from_secs(20);
 
 /// From the end of the cut until messages flow both ways: an attempt to connect anew that has begun just before its end has 20 s,
-/// and the pause after it up to 4 s; SCTP's next repetition on a link that lives comes after no more than the cut has lasted, and such a cut is
-/// shorter than the 30 s after which a link is given up.
+/// and the pause after it up to 4 s.
 const HEAL: Duration = Duration::from_secs(40);
 
-/// What a link that lives through it takes: SCTP's next repetition, and the round trips.
+/// What a link that lives through it takes: ICE's next check, SCTP's next repetition, and the round trips.
 const SOON: Duration = Duration::from_secs(10);
 
 /// What is to come of a disturbance.
@@ -109,7 +108,8 @@ fn cut_and_restore(signaling: Signaling, cut: Cut, duration: Duration, seed: u64
     }
     let short = duration <= Duration::from_secs(5);
     let replaced = duration > Duration::from_secs(20) || (signaling == Signaling::Across && !short);
-    end(pair, restored, if short { SOON } else { HEAL }, if replaced { Outcome::Heals } else { Outcome::Lives })
+    let (bound, outcome) = if replaced { (HEAL, Outcome::Heals) } else { (SOON, Outcome::Lives) };
+    end(pair, restored, bound, outcome)
 }
 
 /// Both send for ever.

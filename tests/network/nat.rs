@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Of the signaling server and of coturn.
 const PUBLIC: &str = "192.0.2.1";
 
-const TRAFFIC: Traffic = Traffic { count: 40, wanted: 40, sizes: &[12, 1200, 65_536, 17, 5_000], every: 0 };
+const TRAFFIC: Traffic = Traffic { count: 40, sizes: &[12, 1200, 65_536, 17, 5_000], every: 0 };
 
 /// Until a connection that cannot be is given up, in seconds; shorter than the library's own, for the sake of time.
 const GIVE_UP: u64 = 6;

@@ -18,20 +18,16 @@ struct Wanted {
     names: Vec<String>,
     exact: bool,
     list: bool,
-    ignored: bool,
-    others: bool,
 }
 
 impl Wanted {
     fn from_arguments() -> Self {
-        let mut wanted = Self { others: true, ..Self::default() };
+        let mut wanted = Self::default();
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--exact" => wanted.exact = true,
                 "--list" => wanted.list = true,
-                "--ignored" => (wanted.ignored, wanted.others) = (true, false),
-                "--include-ignored" => wanted.ignored = true,
                 "--test-threads" | "--format" | "--color" | "--skip" => drop(arguments.next()),
                 option if option.starts_with('-') => {}
                 name => wanted.names.push(name.to_owned()),
@@ -90,16 +86,6 @@ pub fn main() -> ExitCode {
         scenarios.iter().for_each(|scenario| println!("{}: test", scenario.name));
         return ExitCode::SUCCESS;
     }
-    let mut ignored = 0;
-    scenarios.retain(|scenario| match scenario.ignored {
-        Some(why) if !wanted.ignored => {
-            ignored += 1;
-            println!("test {}: {} ... ignored, {why}", scenario.kind.title(), scenario.name);
-            false
-        }
-        Some(_) => true,
-        None => wanted.others,
-    });
     let mut lacking = Vec::new();
     let chosen = scenarios.len();
     if let Some(missing) = missing() {
@@ -120,7 +106,7 @@ pub fn main() -> ExitCode {
     let well = failed.is_empty() && complete;
     let verdict = if well { "ok" } else { "FAILED" };
     let (passed, fail) = (rows.len(), failed.len());
-    println!("\ntest result: {verdict}. {passed} passed; {fail} failed; {ignored} ignored; {not_run} not run");
+    println!("\ntest result: {verdict}. {passed} passed; {fail} failed; {not_run} not run");
     failed.iter().for_each(|name| println!("failed: {name}"));
     if well {
         ExitCode::SUCCESS

@@ -7,8 +7,6 @@ pub struct Scenario {
     pub kind: Kind,
     /// About how long it takes: the longest begin first.
     pub takes: Duration,
-    /// Not run unless asked for, and why.
-    pub ignored: Option<&'static str>,
     /// Commands that it needs beside `ip`.
     pub needs: &'static [&'static str],
     pub run: Box<dyn Fn() -> Figures + Send + Sync>,
@@ -45,7 +43,7 @@ impl Scenario {
         run: impl Fn() -> Figures + Send + Sync + 'static,
     ) -> Self {
         let (name, takes) = (name.into(), Duration::from_secs(takes));
-        Self { name, kind, takes, ignored: None, needs: &[], run: Box::new(run) }
+        Self { name, kind, takes, needs: &[], run: Box::new(run) }
     }
 }
 
