@@ -8,7 +8,7 @@ mod room;
 #[cfg(test)]
 mod tests;
 
-use crate::protocol::{ClientMessage, ConnectionId, RoomId, ServerMessage, SessionSignal};
+use crate::protocol::{ClientMessage, ConnectionId, Refusal, RoomId, ServerMessage, SessionSignal};
 use room::{Messages, Room};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -259,6 +259,7 @@ impl Hub {
             }
             (Some(room), ClientMessage::Answer { id, sdp }) => self.answer(session, &room, id, sdp),
             (Some(room), ClientMessage::Drop { id }) => self.drop_connection(now, session, &room, &id),
+            (Some(room), ClientMessage::Refuse { id, reason }) => self.refuse(session, &room, id, reason),
         }
     }
 
@@ -499,6 +500,15 @@ impl Hub {
         let Some((room, user_id)) = seat(&mut self.rooms, &self.sessions, name, session) else { return };
         let messages = room.drop_connection(user_id, id, now, self.config.spare_ttl);
         self.send_all(messages);
+    }
+
+    /// The link is kept: when who was refused drops it, the two are paired anew.
+    fn refuse(&mut self, session: SessionId, name: &str, id: ConnectionId, reason: Refusal) {
+        let Some((room, user_id)) = seat(&mut self.rooms, &self.sessions, name, session) else { return };
+        // None at all if the other end left, or let go of it, meanwhile.
+        let to = room.other_end(&id, user_id).flatten();
+        let message = ServerMessage::LeaveSwarm { id, stays: true, lost: false, refused: Some(reason) };
+        self.outputs.extend(to.map(|session| Output::Send { session, message }));
     }
 
     fn answer(&mut self, session: SessionId, name: &str, id: ConnectionId, sdp: String) {

@@ -303,7 +303,7 @@ impl Room {
             }
         }
         let (stays, lost) = (why == Why::Connection, why == Why::Lost);
-        Some((self.session_of(ends.other(user_id)?)?, ServerMessage::LeaveSwarm { id, stays, lost }))
+        Some((self.session_of(ends.other(user_id)?)?, ServerMessage::LeaveSwarm { id, stays, lost, refused: None }))
     }
 
     /// Whether a renegotiation of this link is one that its ends are credited for.
@@ -482,7 +482,7 @@ impl Member {
 
 /// Of a spare that is not kept.
 fn let_go(id: ConnectionId) -> ServerMessage {
-    ServerMessage::LeaveSwarm { id, stays: true, lost: false }
+    ServerMessage::LeaveSwarm { id, stays: true, lost: false, refused: None }
 }
 
 fn is_proper(id: &ConnectionId) -> bool {

@@ -102,9 +102,10 @@ fn short(message: &ServerMessage) -> String {
         ServerMessage::Answer { id, .. } => format!("answer {id}"),
         ServerMessage::Candidate { id, .. } => format!("candidate {id}"),
         ServerMessage::Linked { id } => format!("linked {id}"),
-        ServerMessage::LeaveSwarm { id, stays: false, lost: false } => format!("leave {id}"),
-        ServerMessage::LeaveSwarm { id, stays: false, lost: true } => format!("lost {id}"),
-        ServerMessage::LeaveSwarm { id, stays: true, .. } => format!("let go {id}"),
+        ServerMessage::LeaveSwarm { id, stays: false, lost: false, refused: None } => format!("leave {id}"),
+        ServerMessage::LeaveSwarm { id, stays: false, lost: true, refused: None } => format!("lost {id}"),
+        ServerMessage::LeaveSwarm { id, stays: true, refused: None, .. } => format!("let go {id}"),
+        ServerMessage::LeaveSwarm { id, refused: Some(reason), .. } => format!("refused {id}, {reason:?}"),
         ServerMessage::Error { code, .. } => format!("error {code}"),
     }
 }
@@ -439,6 +440,29 @@ fn after_the_grace_period_the_others_are_told() {
     bench.hub.disconnect(bench.now, alice);
     bench.pass(SECOND * 10);
     assert!(bench.is_empty());
+}
+
+#[test]
+fn who_is_refused_is_told_and_paired_anew_when_it_asks() {
+    let (mut bench, alice, bob) = linked(|_| {});
+    bench.heard(alice);
+    let refuse = |id: &str| ClientMessage::Refuse { id: id.into(), reason: Refusal::TooManyPeers };
+    bench.message(bob, &refuse("c"));
+    assert_eq!(bench.heard(alice), ["refused c, TooManyPeers"]);
+    assert_eq!(bench.heard(bob), Vec::<String>::new(), "nothing is begun at once");
+    bench.say(alice, r#"{"type":"refuse","id":"c","reason":"a later version's"}"#);
+    assert_eq!(bench.heard(bob), ["refused c, Other"]);
+    bench.message(bob, &refuse("unheard of"));
+    let mal = bench.join("mal");
+    bench.heard(alice);
+    bench.message(mal, &refuse("c"));
+    assert_eq!(bench.heard(alice), Vec::<String>::new(), "only its ends refuse it");
+    bench.drop_connection(alice, "c");
+    assert!(bench.heard(bob).contains(&"let go c".to_owned()));
+    // The message is what the JS original knows, with fields beside.
+    let told =
+        ServerMessage::LeaveSwarm { id: "c".into(), stays: true, lost: false, refused: Some(Refusal::TooManyPeers) };
+    assert_eq!(told.to_json(), r#"{"type":"leaveSwarm","id":"c","stays":true,"refused":"too-many-peers"}"#);
 }
 
 #[test]
