@@ -8,7 +8,7 @@ mod server_support;
 use futures_util::{SinkExt, StreamExt};
 use rtcswarm::protocol::{ClientMessage, IceCandidate};
 use rtcswarm::signaling::{Signaling, SignalingConfig, SignalingEvent};
-use rtcswarm::swarm::SignalingState;
+use rtcswarm::swarm::{EndReason, SignalingState};
 use rtcswarm::{Config, Error, Event, Swarm};
 use serde_json::json;
 use server_support::client::{get, until_health, Client};
@@ -373,11 +373,16 @@ async fn the_client_comes_back_after_a_restart_and_gives_up_on_a_refusal() {
 // Whole swarms.
 
 fn swarm(address: SocketAddr, user_id: &str, token: String) -> Swarm {
+    swarm_with(address, user_id, token, |_| {})
+}
+
+fn swarm_with(address: SocketAddr, user_id: &str, token: String, change: impl FnOnce(&mut Config)) -> Swarm {
     let mut signaling = SignalingConfig::new(format!("ws://{address}/"), token);
     signaling.backoff_max = Duration::from_millis(200);
     let mut config = Config::new("room", user_id);
     config.bind_addresses = vec!["127.0.0.1".parse().unwrap()];
     config.signaling = rtcswarm::swarm::Signaling::WebSocket(signaling);
+    change(&mut config);
     let swarm = Swarm::new(config).unwrap();
     swarm.start().unwrap();
     swarm
@@ -448,6 +453,54 @@ fn swarms_meet_through_it_outlive_it_and_meet_again() {
         until(&swarm, "end", |event| matches!(event, Event::Closed { error: None }));
     }
     drop(process);
+}
+
+#[test]
+fn who_is_refused_for_want_of_room_hears_why() {
+    let secret = File::new(SECRET);
+    let process = Process::start("127.0.0.1:0", &secret.0, &[]);
+    let join = |user_id: &str| swarm(process.address, user_id, token(user_id, "room"));
+    let (bo, cleo) = (join("bo"), join("cleo"));
+    until(&bo, "cleo", opened("cleo"));
+    until(&cleo, "bo", opened("bo"));
+    let ada = swarm_with(process.address, "ada", token("ada", "room"), |config| config.max_peers = 1);
+    let failed = |user_id: &'static str, words: &'static str| {
+        move |event: &Event| match event {
+            Event::PeerFailed { peer, reason: EndReason::TooManyPeers, detail } => {
+                peer.user_id() == user_id && detail.contains(words)
+            }
+            _ => false,
+        }
+    };
+    // Whose offer is the first that ada hears of is the server's matter.
+    let here = |event: &Event| matches!(event, Event::PeerFailed { reason: EndReason::TooManyPeers, .. });
+    let heard = until(&ada, "refusal", here);
+    let Some(refused) = heard.last().and_then(Event::peer) else { panic!("{heard:?}") };
+    let refused = if refused.user_id() == "bo" { &bo } else { &cleo };
+    until(refused, "reason", failed("ada", "the other side has as many peers as it may"));
+}
+
+/// Each does what an application does that is refused: it gets a new token.
+#[test]
+fn two_swarms_of_one_user_do_not_take_turns() {
+    let secret = File::new(SECRET);
+    let process = Process::start("127.0.0.1:0", &secret.0, &["--log", "info"]);
+    let join = |user_id: &str| swarm(process.address, user_id, token(user_id, "room"));
+    let older = join("ada");
+    until(&older, "server", state(SignalingState::Connected));
+    let newer = join("ada");
+    let heard = until(&older, "end", state(SignalingState::Refused));
+    assert!(matches!(heard.last(), Some(Event::SignalingState { detail, .. }) if detail.contains("superseded")));
+    older.set_token(&token("ada", "room")).unwrap();
+    // Long enough for the older one to come back, if it did.
+    for user_id in ["bo", "cleo", "dave"] {
+        let met = join(user_id);
+        assert!(!until(&newer, user_id, opened(user_id)).iter().any(state(SignalingState::Refused)));
+        until(&met, "ada", opened("ada"));
+    }
+    process.signal(libc::SIGTERM);
+    let (_, log) = process.finish();
+    assert_eq!(log.matches("superseded").count(), 1, "{log}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod room;
 #[cfg(test)]
 mod tests;
 
-use crate::protocol::{ClientMessage, ConnectionId, Refusal, RoomId, ServerMessage, SessionSignal};
+use crate::protocol::{ClientMessage, ConnectionId, Instance, Refusal, RoomId, ServerMessage, SessionSignal};
 use room::{Messages, Room};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -242,8 +242,8 @@ impl Hub {
             Err(error) => return self.error(session, "malformed", error.to_string()),
         };
         match (joined, message) {
-            (None, ClientMessage::Init { user_id, room_id, connections }) => {
-                self.init(now, session, &user_id, room_id, &connections);
+            (None, ClientMessage::Init { user_id, room_id, connections, instance }) => {
+                self.init(now, session, &user_id, room_id, &connections, instance);
             }
             (None, ClientMessage::Close) => self.close(now, session, CloseReason::Left),
             (None, _) => self.close(now, session, CloseReason::BadInit),
@@ -406,7 +406,15 @@ impl Hub {
         }
     }
 
-    fn init(&mut self, now: Instant, session: SessionId, user_id: &str, room_id: RoomId, connections: &[ConnectionId]) {
+    fn init(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        user_id: &str,
+        room_id: RoomId,
+        connections: &[ConnectionId],
+        instance: Option<Instance>,
+    ) {
         let RoomId(name) = room_id;
         let Some(client) = self.sessions.get_mut(&session) else { return };
         if client.principal.user_id != user_id {
@@ -415,12 +423,17 @@ impl Hub {
         if matches!(&client.principal.rooms, Rooms::Only(rooms) if !rooms.contains(&name)) {
             return self.close(now, session, CloseReason::WrongRoom);
         }
-        if name.is_empty() || name.len() > 256 {
+        if name.is_empty() || name.len() > 256 || instance.as_ref().is_some_and(|instance| instance.id.len() > 128) {
             return self.close(now, session, CloseReason::BadInit);
         }
         match self.rooms.get(&name) {
             // What its client said last is what counts, and not what arrives last.
             Some(room) if room.newest_session_of(user_id).is_some_and(|newest| newest > session) => {
+                return self.close(now, session, CloseReason::Superseded);
+            }
+            // Or who came into the room last, and not who lost its connection last: else two processes of one user would take
+            // turns.
+            Some(room) if instance.as_ref().is_some_and(|instance| room.has_later(user_id, instance)) => {
                 return self.close(now, session, CloseReason::Superseded);
             }
             Some(room) if !room.contains(user_id) && room.len() >= self.config.members_per_room => {
@@ -440,7 +453,7 @@ impl Hub {
             self.due.remove(&(until, Due::Grace { room: name, user_id: user_id.to_owned() }));
         }
         let before = room.len();
-        let mut messages = room.seat(now, user_id, session, connections);
+        let mut messages = room.seat(now, user_id, (session, instance), connections);
         self.members += room.len() - before;
         let (paired, told) = room.pair(user_id, now, self.config.spare_ttl);
         messages.extend(told);

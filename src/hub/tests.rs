@@ -32,9 +32,13 @@ impl Bench {
     }
 
     fn init(&mut self, session: SessionId, user_id: &str, connections: &[&str]) {
+        self.init_as(session, user_id, connections, None);
+    }
+
+    fn init_as(&mut self, session: SessionId, user_id: &str, connections: &[&str], instance: Option<Instance>) {
         let connections = connections.iter().map(|id| ConnectionId::from(*id)).collect();
         let user_id = user_id.to_owned();
-        self.message(session, &ClientMessage::Init { user_id, room_id: RoomId::from("room"), connections });
+        self.message(session, &ClientMessage::Init { user_id, room_id: RoomId::from("room"), connections, instance });
     }
 
     fn join(&mut self, user_id: &str) -> SessionId {
@@ -484,6 +488,42 @@ fn a_newer_session_supersedes_and_keeps_what_it_names() {
     assert_eq!(bench.hub.stats().members, 3, "the old session is nobody's any more");
     bench.candidate(newer, "d");
     assert_eq!(bench.heard(carol), ["candidate d"]);
+}
+
+#[test]
+fn who_comes_back_does_not_take_the_place_of_who_came_later() {
+    let mut bench = Bench::new(|_| {});
+    let enter = |bench: &mut Bench, id: &str, resumes: bool| {
+        let session = bench.connect("bob");
+        bench.init_as(session, "bob", &[], Some(Instance { id: id.into(), resumes }));
+        session
+    };
+    let phone = enter(&mut bench, "phone", false);
+    // Its own dead socket is no rival of its.
+    let again = enter(&mut bench, "phone", true);
+    assert_eq!(bench.close_reason(phone), Some(CloseReason::Superseded));
+    let laptop = enter(&mut bench, "laptop", false);
+    assert_eq!(bench.close_reason(again), Some(CloseReason::Superseded));
+    // The phone slept, and has not heard of that; nor does it win while the laptop's socket is lost.
+    for lost in [false, true] {
+        if lost {
+            bench.hub.disconnect(bench.now, laptop);
+        }
+        let woken = enter(&mut bench, "phone", true);
+        assert_eq!(bench.close_reason(woken), Some(CloseReason::Superseded));
+        assert_eq!(bench.close_reason(laptop), None);
+    }
+    let back = enter(&mut bench, "laptop", true);
+    assert_eq!((bench.close_reason(back), bench.hub.stats().members), (None, 1));
+    // A browser came later, which has no instance; and when nobody is there any more, who comes back is welcome.
+    let browser = bench.join("bob");
+    let woken = enter(&mut bench, "laptop", true);
+    assert_eq!((bench.close_reason(woken), bench.close_reason(browser)), (Some(CloseReason::Superseded), None));
+    bench.message(browser, &ClientMessage::Close);
+    let woken = enter(&mut bench, "phone", true);
+    assert_eq!(bench.close_reason(woken), None);
+    let endless = enter(&mut bench, &"x".repeat(129), false);
+    assert_eq!(bench.close_reason(endless), Some(CloseReason::BadInit));
 }
 
 #[test]

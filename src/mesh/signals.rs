@@ -45,6 +45,7 @@ impl Mesh {
             user_id: self.config.user_id.clone(),
             room_id: self.config.room.clone(),
             connections,
+            instance: Some(self.instance.clone()),
         });
         self.actions.extend(open.into_iter().map(|connection| Action::RepeatOffer { connection }));
         self.buffer = self.config.peer_buffer;
@@ -94,6 +95,8 @@ impl Mesh {
         if !self.joined {
             return self.protocol_error("the server spoke before init".into());
         }
+        // Only who was let in hears anything else.
+        self.instance.resumes |= !matches!(message, ServerMessage::Error { .. });
         match message {
             ServerMessage::Accept { id, user_id, signals } => self.accepted_for_us(now, id, user_id, signals),
             ServerMessage::OfferAccepted { id, user_id } => self.offer_accepted(now, &id, user_id),

@@ -123,6 +123,17 @@ fn drop_message(id: &str) -> Action {
     Action::Signal(ClientMessage::Drop { id: id.into() })
 }
 
+/// The connections and the instance that `init` names, which is the first action.
+fn init_of(actions: &[Action]) -> (Vec<ConnectionId>, Instance) {
+    match &actions[0] {
+        Action::Signal(ClientMessage::Init { user_id, room_id, connections, instance: Some(instance) }) => {
+            assert_eq!((user_id.as_str(), room_id.0.as_str()), ("me", "room"));
+            (connections.clone(), instance.clone())
+        }
+        other => panic!("no init: {other:?}"),
+    }
+}
+
 fn refuse_message(id: &str) -> Action {
     Action::Signal(ClientMessage::Refuse { id: id.into(), reason: Refusal::TooManyPeers })
 }
@@ -167,8 +178,7 @@ fn init_is_first_whatever_is_ready_first() {
             if start_first { (Input::Start, Input::SignalingUp) } else { (Input::SignalingUp, Input::Start) };
         assert_eq!(bench.input(one), []);
         let actions = bench.input(other);
-        let init = ClientMessage::Init { user_id: "me".into(), room_id: RoomId::from("room"), connections: Vec::new() };
-        assert_eq!(actions[0], Action::Signal(init));
+        assert_eq!(init_of(&actions).0, []);
         assert_eq!((created(&actions).len(), actions.len()), (2, 3));
         assert_eq!(bench.input(Input::Start), [], "starting twice is starting once");
     }
@@ -577,6 +587,26 @@ fn the_server_may_keep_fewer_spares_than_we_would() {
 }
 
 #[test]
+fn only_who_was_let_in_before_comes_back() {
+    let mut bench = Bench::new(|_| {});
+    bench.input(Input::Start);
+    let instance = init_of(&bench.input(Input::SignalingUp)).1;
+    assert!(!instance.resumes && instance.id.len() <= 128);
+    let again = |bench: &mut Bench| {
+        bench.input(Input::SignalingDown);
+        init_of(&bench.input(Input::SignalingUp)).1
+    };
+    // The first `init` may not have arrived, or was refused: it comes to the room for the first time.
+    bench.hear(ServerMessage::Error { code: "room-full".into(), message: "full".into() });
+    assert_eq!(again(&mut bench), instance);
+    bench.hear(ServerMessage::OfferRequest);
+    assert_eq!(again(&mut bench), Instance { resumes: true, ..instance.clone() });
+    let mut other = Mesh::new(config(), Arc::new(AtomicU64::new(1)), [8; 32]);
+    other.handle(bench.now, Input::SignalingUp);
+    assert_ne!(other.instance.id, instance.id);
+}
+
+#[test]
 fn links_outlive_signaling_and_what_is_half_way_does_not() {
     let (mut bench, spares) = Bench::joined(|_| {});
     bench.connected("b", "bob", "bob");
@@ -592,9 +622,7 @@ fn links_outlive_signaling_and_what_is_half_way_does_not() {
     assert_eq!(bench.input(Input::LinkCandidate { connection: "b".into(), candidate: None }), []);
     assert_eq!(bench.mesh.poll_timeout(), None);
     let actions = bench.input(Input::SignalingUp);
-    let init =
-        ClientMessage::Init { user_id: "me".into(), room_id: RoomId::from("room"), connections: vec!["b".into()] };
-    assert_eq!(actions[0], Action::Signal(init));
+    assert_eq!(init_of(&actions).0, ["b".into()]);
     let fresh = created(&actions);
     assert!(fresh.len() == 1 && fresh != spares, "spares have new ids");
 }

@@ -1,7 +1,7 @@
 //! Signaling messages: one JSON object each. Unknown fields and unknown types are ignored on both sides, so that either
 //! side may grow.
 //!
-//! Beyond the JS original's, and ignored where they are not known: `init.connections`, the client's `drop` and `refuse`, and the
+//! Beyond the JS original's, and ignored where they are not known: `init.connections` and `init.instance`, the client's `drop` and `refuse`, and the
 //! server's `error`. A server may also say `leaveSwarm` of a spare offer that nobody took: it does not keep that any
 //! longer.
 
@@ -21,6 +21,9 @@ pub enum ClientMessage {
         /// the member with the other ends anew. Sent when signaling was lost and came back.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         connections: Vec<ConnectionId>,
+        /// An addition of ours; the JS original has none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instance: Option<Instance>,
     },
     /// A new offer (new id), or a renegotiation (id of a live connection).
     Offer { id: ConnectionId, sdp: String },
@@ -73,6 +76,16 @@ pub enum ServerMessage {
     },
     /// The server refused something. `code` is one of the server's short names, `message` is for people.
     Error { code: String, message: String },
+}
+
+/// Which running swarm of a user's joins. A user may have several, and one of them is in the room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Drawn at random, the same for as long as the swarm runs.
+    pub id: String,
+    /// It was in the room before, and comes back: it does not take the place of one that came later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resumes: bool,
 }
 
 /// Why a member will not have a connection.

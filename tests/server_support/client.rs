@@ -3,7 +3,7 @@
 
 use super::PATIENCE;
 use futures_util::{SinkExt, StreamExt};
-use rtcswarm::protocol::{ClientMessage, ServerMessage};
+use rtcswarm::protocol::{ClientMessage, Instance, ServerMessage};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -61,7 +61,12 @@ impl Client {
     }
 
     pub async fn init(&mut self, user_id: &str, room: &str) {
-        let message = ClientMessage::Init { user_id: user_id.into(), room_id: room.into(), connections: Vec::new() };
+        self.init_as(user_id, room, None).await;
+    }
+
+    pub async fn init_as(&mut self, user_id: &str, room: &str, instance: Option<Instance>) {
+        let (user_id, room_id) = (user_id.into(), room.into());
+        let message = ClientMessage::Init { user_id, room_id, connections: Vec::new(), instance };
         self.say(&message).await;
     }
 
