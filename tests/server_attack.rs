@@ -280,7 +280,7 @@ async fn attack(server: &Process) -> usize {
     held.push(hoarders(address).await);
     step("spares", HOARDERS * (2 * MIB + 160 * KIB));
     held.push(deaf(address).await);
-    step("deaf", DEAF * (4 * MIB + 320 * KIB));
+    step("deaf", DEAF * 5 * MIB);
     held.push(giants(address).await);
     step("giants", GIANTS * 160 * KIB);
     stop.store(true, Ordering::Relaxed);
