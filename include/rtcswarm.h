@@ -288,7 +288,8 @@
 /*
  The library's own signaling connection changed: `state` is RTCSWARM_STATE_CONNECTED,
  RTCSWARM_STATE_RECONNECTING or RTCSWARM_STATE_REFUSED (the server will not have this member, or its token
- is over; no further attempt is made until rtcswarm_set_token). Open peers are not touched. `message`.
+ is over; no further attempt is made until rtcswarm_set_token, and none at all if a newer swarm of the same
+ user has superseded this one). Open peers are not touched. `message`.
  */
 #define RTCSWARM_EVENT_SIGNALING_STATE 11
 
@@ -426,7 +427,7 @@
 #define RTCSWARM_REASON_CONNECT_TIMEOUT 6
 
 /*
- This side has as many peers as it may.
+ This side, or the other, has as many peers as it may; `message` says which.
  */
 #define RTCSWARM_REASON_TOO_MANY_PEERS 7
 
@@ -1119,10 +1120,11 @@ int32_t rtcswarm_start(struct rtcswarm *swarm);
 /*
  Another token for the library's own signaling connection, such as one that lasts longer. The session that is
  there goes on with the old token; when that one's time is over, a new session begins at once with the new
- one. A swarm that was refused (RTCSWARM_STATE_REFUSED) tries again at once. Open peers are not touched by
- any of it. RTCSWARM_ERR_STATE where the caller carries the signals.
+ one. A swarm that was refused (RTCSWARM_STATE_REFUSED) tries again at once, unless a newer swarm of the same user
+ has superseded it: that is final. Open peers are not touched by any of it. RTCSWARM_ERR_STATE where the caller carries the signals.
  */
-int32_t rtcswarm_set_token(struct rtcswarm *swarm, const char *token);
+int32_t rtcswarm_set_token(struct rtcswarm *swarm,
+                           const char *token);
 
 /*
  The STUN and TURN servers of `config`, and no others, from now on: for TURN credentials that are good for a time only,

@@ -13,6 +13,8 @@ these comments in the line before it:
 A file must be in RUN_BY below, where a test is named that compiles and runs it; that test must name the file, and must
 itself be run by scripts/test.sh.
 
+docs/original.md is a table of tests: each that is named must exist.
+
     docs_test.py [FILE...]    these files; without, all of them and what this script can check of itself
 """
 
@@ -31,6 +33,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FREE = {"text", "console"}
+
+#: Its table says by which tests each row is held.
+ORIGINAL = ROOT / "docs" / "original.md"
 
 
 @dataclass(frozen=True)
@@ -218,6 +223,25 @@ def check(block: Block) -> bool:
     return True
 
 
+def check_tests(row: str) -> int:
+    """Of a row in a table whose last cell names tests, `FILE`: `NAME`, `NAME`; `FILE`: ...: each is in its file. Gives how many."""
+    source, count = None, 0
+    for ticks, quoted in re.findall(r"(`+)(.+?)\1", row.rstrip(" |").rsplit(" | ", 1)[-1]):
+        if re.fullmatch(r"(src|tests)/\S+\.(rs|mjs)", quoted):
+            source = (ROOT / quoted).read_text() if (ROOT / quoted).is_file() else None
+            if source is None:
+                raise Wrong(f"there is no {quoted}")
+        elif source is None:
+            raise Wrong(f"{quoted} is in no file")
+        elif not re.search(rf"fn {re.escape(quoted)}\(|test\([`'](\$\{{role\}}: )?{re.escape(quoted)}[`']", source):
+            raise Wrong(f"no test is named {quoted}")
+        else:
+            count += 1
+    if not count:
+        raise Wrong("no test is named")
+    return count
+
+
 def guides() -> list[Path]:
     return sorted([*ROOT.glob("docs/**/*.md"), *ROOT.glob("bindings/*/README.md")])
 
@@ -261,6 +285,21 @@ def check_itself() -> int:
         ("<!-- run-installed: 10 -->\n" + fenced("sh", "cc nothing.c $(pkg-config --libs rtcswarm)"), "ends with 1"),
         ("<!-- run: 1 -->\n" + fenced("sh", "sleep 5"), "longer than 1 s"),
     ]
+    for row, expected in [
+        ("| a | `b` | `tests/header.rs`: `the_header_is_the_source_s` |", None),
+        ("| a | b | `tests/browser/media.test.mjs`: `only the tab has a stream` |", None),
+        ("| a | b | `tests/header.rs`: `the_header_is_the_source` |", "no test is named the_header_is_the_source"),
+        ("| a | b | `tests/nothing.rs`: `x` |", "there is no tests/nothing.rs"),
+        ("| a | b | `x` |", "in no file"),
+        ("| a | b | none |", "no test is named"),
+    ]:
+        try:
+            check_tests(row)
+            found = None
+        except Wrong as wrong:
+            found = str(wrong)
+        if (found is None) != (expected is None) or (expected or "") not in (found or ""):
+            raise SystemExit(f"docs: {expected!r} was expected, and found {found!r}, of: {row}")
     for markdown, expected in cases:
         found = complaint(markdown)
         if (found is None) != (expected is None) or (expected is not None and expected not in (found or "")):
@@ -285,6 +324,14 @@ def main() -> int:
             except Wrong as wrong:
                 print(f"FAILED docs: {name}:{block.line}: {wrong}")
                 failed += 1
+        if path == ORIGINAL:
+            for line, row in enumerate(path.read_text().split("\n"), 1):
+                try:
+                    # Not the table's head.
+                    passed += check_tests(row) if row.startswith("| ") and "held to it by" not in row else 0
+                except Wrong as wrong:
+                    print(f"FAILED docs: {name}:{line}: {wrong}")
+                    failed += 1
         passed += checked
         print(f"docs: {name}: {checked} of {len(found)} blocks are checked, {time.monotonic() - began:.1f} s")
     if not sys.argv[1:]:

@@ -145,6 +145,30 @@ fn streams_come_later_and_go_quiet_and_come_again() {
     bo.close();
 }
 
+/// The JS original's `muteTrack` throws where one peer lacks the track, and cannot be undone.
+#[test]
+fn a_mute_holds_for_who_comes_later_and_is_undone_for_all() {
+    let carrier = Carrier::new();
+    let (ada, bo) = (carrier.join(config("ada")), carrier.join(config("bo")));
+    ada.peer("bo");
+    let [screen] = ada.swarm.add_stream("screen", &[("screen", Source::Encoded(Codec::Vp9))]).unwrap()[..] else {
+        panic!("one track")
+    };
+    stream(&bo, "ada", "screen");
+    taken(&ada, screen, 1);
+    ada.swarm.mute(screen, true).unwrap();
+    let cleo = carrier.join(config("cleo"));
+    ada.peer("cleo");
+    ada.swarm.mute(screen, true).unwrap();
+    assert_eq!(ada.swarm.send_frame(screen, &[1, 2, 3, 4], 0, true).unwrap().reached, 0);
+    ada.swarm.mute(screen, false).unwrap();
+    stream(&cleo, "ada", "screen");
+    taken(&ada, screen, 2);
+    for member in [ada, bo, cleo] {
+        member.close();
+    }
+}
+
 #[test]
 fn who_comes_later_gets_what_there_is_and_begins_with_a_key_frame() {
     let carrier = Carrier::new();

@@ -137,7 +137,10 @@ async fn a_room_has_a_limit_of_members_and_a_member_of_spares() {
     ada.offer("c1", "one").await;
     ada.offer("c2", "one more").await;
     // Its maker is told to let go of it, and why.
-    assert_eq!(ada.hear().await, ServerMessage::LeaveSwarm { id: "c2".into(), stays: true, lost: false });
+    assert_eq!(
+        ada.hear().await,
+        ServerMessage::LeaveSwarm { id: "c2".into(), stays: true, lost: false, refused: None }
+    );
     assert_eq!(ada.hear_error().await, "too-many-spares");
     let _bo = Client::join(server.address, "bo", "room").await;
     until_health(server.address, "members", |health| health["members"] == 2).await;
@@ -383,7 +386,10 @@ async fn two_clients_are_paired_and_relayed() {
     // Who says goodbye is gone at once.
     bo.say(&ClientMessage::Close).await;
     assert_eq!(bo.hear_close().await, (1000, "left".into()));
-    assert_eq!(ada.hear().await, ServerMessage::LeaveSwarm { id: "c1".into(), stays: false, lost: false });
+    assert_eq!(
+        ada.hear().await,
+        ServerMessage::LeaveSwarm { id: "c1".into(), stays: false, lost: false, refused: None }
+    );
 }
 
 #[tokio::test]
@@ -412,7 +418,10 @@ async fn a_lost_socket_has_a_grace_period_and_a_newcomer_wins_over_it() {
     drop(bo);
     assert!(matches!(ada.hear().await, ServerMessage::OfferAccepted { .. }));
     assert_eq!(ada.hear().await, ServerMessage::OfferRequest);
-    assert_eq!(ada.hear().await, ServerMessage::LeaveSwarm { id: "c1".into(), stays: false, lost: true });
+    assert_eq!(
+        ada.hear().await,
+        ServerMessage::LeaveSwarm { id: "c1".into(), stays: false, lost: true, refused: None }
+    );
 }
 
 // The end.

@@ -8,115 +8,19 @@ mod server_support;
 use futures_util::{SinkExt, StreamExt};
 use rtcswarm::protocol::{ClientMessage, IceCandidate};
 use rtcswarm::signaling::{Signaling, SignalingConfig, SignalingEvent};
-use rtcswarm::swarm::SignalingState;
+use rtcswarm::swarm::{EndReason, SignalingState};
 use rtcswarm::{Config, Error, Event, Swarm};
 use serde_json::json;
 use server_support::client::{get, until_health, Client};
 use server_support::keys::{unix_now, Claims, KeyPair, SECRET};
+use server_support::process::{command, finish, run, File, Process};
 use server_support::{soon, token, PATIENCE};
-use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 use tokio_tungstenite::tungstenite::Message;
 
-/// The command, with nothing from the environment of who runs the tests.
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rtcswarm-server"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RTCSWARM_")) {
-        command.env_remove(name);
-    }
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// Runs a command that ends by itself.
-fn run(arguments: &[&str]) -> Output {
-    finish(command(arguments).spawn().unwrap())
-}
-
-/// Waits for the end, with a deadline.
-fn finish(mut child: Child) -> Output {
-    let deadline = Instant::now() + PATIENCE;
-    while child.try_wait().unwrap().is_none() {
-        if Instant::now() > deadline {
-            child.kill().unwrap();
-            panic!("it does not end: {:?}", child.wait_with_output());
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    child.wait_with_output().unwrap()
-}
-
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-/// A file of its own directory, which goes when it is dropped.
-struct File(PathBuf, #[allow(dead_code)] tempfile::TempDir);
-
-impl File {
-    fn new(content: &[u8]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("file");
-        std::fs::write(&path, content).unwrap();
-        Self(path, directory)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-}
-
-/// The server, killed when it is dropped.
-struct Process {
-    child: Child,
-    address: SocketAddr,
-    scheme: String,
-}
-
-impl Process {
-    fn start(listen: &str, secret: &Path, more: &[&str]) -> Self {
-        let arguments = ["--listen", listen, "--jwt-secret-file", secret.to_str().unwrap()];
-        Self::spawn(command(&arguments).args(more))
-    }
-
-    fn spawn(command: &mut Command) -> Self {
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let found = line.trim().strip_prefix("listening on ").and_then(|url| url.strip_suffix('/')?.split_once("://"));
-        let Some((scheme, address)) = found else { panic!("{line:?} of {:?}", child.wait_with_output()) };
-        Self { address: address.parse().unwrap(), scheme: scheme.into(), child }
-    }
-
-    fn signal(&self, signal: i32) {
-        // SAFETY: kill(2) on a child that has not been waited for.
-        assert_eq!(unsafe { libc::kill(self.child.id() as i32, signal) }, 0);
-    }
-
-    /// The status, and everything that it logged.
-    fn finish(mut self) -> (ExitStatus, String) {
-        let deadline = Instant::now() + PATIENCE;
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            assert!(Instant::now() < deadline, "it does not end");
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        (status, log)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 #[test]
@@ -373,11 +277,16 @@ async fn the_client_comes_back_after_a_restart_and_gives_up_on_a_refusal() {
 // Whole swarms.
 
 fn swarm(address: SocketAddr, user_id: &str, token: String) -> Swarm {
+    swarm_with(address, user_id, token, |_| {})
+}
+
+fn swarm_with(address: SocketAddr, user_id: &str, token: String, change: impl FnOnce(&mut Config)) -> Swarm {
     let mut signaling = SignalingConfig::new(format!("ws://{address}/"), token);
     signaling.backoff_max = Duration::from_millis(200);
     let mut config = Config::new("room", user_id);
     config.bind_addresses = vec!["127.0.0.1".parse().unwrap()];
     config.signaling = rtcswarm::swarm::Signaling::WebSocket(signaling);
+    change(&mut config);
     let swarm = Swarm::new(config).unwrap();
     swarm.start().unwrap();
     swarm
@@ -448,6 +357,54 @@ fn swarms_meet_through_it_outlive_it_and_meet_again() {
         until(&swarm, "end", |event| matches!(event, Event::Closed { error: None }));
     }
     drop(process);
+}
+
+#[test]
+fn who_is_refused_for_want_of_room_hears_why() {
+    let secret = File::new(SECRET);
+    let process = Process::start("127.0.0.1:0", &secret.0, &[]);
+    let join = |user_id: &str| swarm(process.address, user_id, token(user_id, "room"));
+    let (bo, cleo) = (join("bo"), join("cleo"));
+    until(&bo, "cleo", opened("cleo"));
+    until(&cleo, "bo", opened("bo"));
+    let ada = swarm_with(process.address, "ada", token("ada", "room"), |config| config.max_peers = 1);
+    let failed = |user_id: &'static str, words: &'static str| {
+        move |event: &Event| match event {
+            Event::PeerFailed { peer, reason: EndReason::TooManyPeers, detail } => {
+                peer.user_id() == user_id && detail.contains(words)
+            }
+            _ => false,
+        }
+    };
+    // Whose offer is the first that ada hears of is the server's matter.
+    let here = |event: &Event| matches!(event, Event::PeerFailed { reason: EndReason::TooManyPeers, .. });
+    let heard = until(&ada, "refusal", here);
+    let Some(refused) = heard.last().and_then(Event::peer) else { panic!("{heard:?}") };
+    let refused = if refused.user_id() == "bo" { &bo } else { &cleo };
+    until(refused, "reason", failed("ada", "the other side has as many peers as it may"));
+}
+
+/// Each does what an application does that is refused: it gets a new token.
+#[test]
+fn two_swarms_of_one_user_do_not_take_turns() {
+    let secret = File::new(SECRET);
+    let process = Process::start("127.0.0.1:0", &secret.0, &["--log", "info"]);
+    let join = |user_id: &str| swarm(process.address, user_id, token(user_id, "room"));
+    let older = join("ada");
+    until(&older, "server", state(SignalingState::Connected));
+    let newer = join("ada");
+    let heard = until(&older, "end", state(SignalingState::Refused));
+    assert!(matches!(heard.last(), Some(Event::SignalingState { detail, .. }) if detail.contains("superseded")));
+    older.set_token(&token("ada", "room")).unwrap();
+    // Long enough for the older one to come back, if it did.
+    for user_id in ["bo", "cleo", "dave"] {
+        let met = join(user_id);
+        assert!(!until(&newer, user_id, opened(user_id)).iter().any(state(SignalingState::Refused)));
+        until(&met, "ada", opened("ada"));
+    }
+    process.signal(libc::SIGTERM);
+    let (_, log) = process.finish();
+    assert_eq!(log.matches("superseded").count(), 1, "{log}");
 }
 
 #[test]

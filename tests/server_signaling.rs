@@ -381,6 +381,21 @@ async fn a_refused_client_tries_again_with_a_new_token() {
     up(&mut signaling).await;
 }
 
+/// Else two clients of one user that renew their tokens when they are refused would throw each other out for ever.
+#[tokio::test]
+async fn a_superseded_client_does_not_come_back_with_a_new_token() {
+    let script = Script::new().await;
+    let mut signaling = start(script.config());
+    let mut session = script.session().await;
+    up(&mut signaling).await;
+    end_with(&mut session, 4001, "superseded").await;
+    let words = refused(&mut signaling).await;
+    assert!(words.contains("superseded (4001)") && words.contains("a newer session of this user took over"), "{words}");
+    signaling.set_token("token-2".into());
+    no_attempt_follows(&script, &mut signaling).await;
+    soon("end", signaling.close(Duration::from_secs(600))).await;
+}
+
 #[tokio::test]
 async fn a_token_that_was_renewed_in_time_is_used_when_the_old_one_is_over() {
     let script = Script::new().await;

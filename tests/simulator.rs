@@ -100,6 +100,7 @@ fn every_story_comes_out_right() {
 const KINDS: &[&str] = &[
     "init with connections",
     "drop",
+    "refuse",
     "leaveSwarm",
     "linked",
     "offerRequest",

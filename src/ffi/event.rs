@@ -39,7 +39,8 @@ pub const RTCSWARM_EVENT_WRITABLE: i32 = 9;
 pub const RTCSWARM_EVENT_SIGNAL: i32 = 10;
 /// The library's own signaling connection changed: `state` is RTCSWARM_STATE_CONNECTED,
 /// RTCSWARM_STATE_RECONNECTING or RTCSWARM_STATE_REFUSED (the server will not have this member, or its token
-/// is over; no further attempt is made until rtcswarm_set_token). Open peers are not touched. `message`.
+/// is over; no further attempt is made until rtcswarm_set_token, and none at all if a newer swarm of the same
+/// user has superseded this one). Open peers are not touched. `message`.
 pub const RTCSWARM_EVENT_SIGNALING_STATE: i32 = 11;
 /// Something went wrong that ended nothing: `status`, `message`.
 pub const RTCSWARM_EVENT_ERROR: i32 = 12;
@@ -102,7 +103,7 @@ pub const RTCSWARM_REASON_CONNECTION_LOST: i32 = 4;
 pub const RTCSWARM_REASON_ANSWER_TIMEOUT: i32 = 5;
 /// No path to it was found in time.
 pub const RTCSWARM_REASON_CONNECT_TIMEOUT: i32 = 6;
-/// This side has as many peers as it may.
+/// This side, or the other, has as many peers as it may; `message` says which.
 pub const RTCSWARM_REASON_TOO_MANY_PEERS: i32 = 7;
 /// What it sent could not be used.
 pub const RTCSWARM_REASON_PROTOCOL: i32 = 8;

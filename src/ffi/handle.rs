@@ -163,8 +163,8 @@ pub unsafe extern "C" fn rtcswarm_start(swarm: *mut rtcswarm) -> i32 {
 
 /// Another token for the library's own signaling connection, such as one that lasts longer. The session that is
 /// there goes on with the old token; when that one's time is over, a new session begins at once with the new
-/// one. A swarm that was refused (RTCSWARM_STATE_REFUSED) tries again at once. Open peers are not touched by
-/// any of it. RTCSWARM_ERR_STATE where the caller carries the signals.
+/// one. A swarm that was refused (RTCSWARM_STATE_REFUSED) tries again at once, unless a newer swarm of the same user
+/// has superseded it: that is final. Open peers are not touched by any of it. RTCSWARM_ERR_STATE where the caller carries the signals.
 // Safety: `swarm` is NULL or lives; `token` is NULL or NUL-terminated.
 #[no_mangle]
 pub unsafe extern "C" fn rtcswarm_set_token(swarm: *mut rtcswarm, token: *const c_char) -> i32 {

@@ -8,7 +8,7 @@ mod room;
 #[cfg(test)]
 mod tests;
 
-use crate::protocol::{ClientMessage, ConnectionId, RoomId, ServerMessage, SessionSignal};
+use crate::protocol::{ClientMessage, ConnectionId, Instance, Refusal, RoomId, ServerMessage, SessionSignal};
 use room::{Messages, Room};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -242,8 +242,8 @@ impl Hub {
             Err(error) => return self.error(session, "malformed", error.to_string()),
         };
         match (joined, message) {
-            (None, ClientMessage::Init { user_id, room_id, connections }) => {
-                self.init(now, session, &user_id, room_id, &connections);
+            (None, ClientMessage::Init { user_id, room_id, connections, instance }) => {
+                self.init(now, session, &user_id, room_id, &connections, instance);
             }
             (None, ClientMessage::Close) => self.close(now, session, CloseReason::Left),
             (None, _) => self.close(now, session, CloseReason::BadInit),
@@ -259,6 +259,7 @@ impl Hub {
             }
             (Some(room), ClientMessage::Answer { id, sdp }) => self.answer(session, &room, id, sdp),
             (Some(room), ClientMessage::Drop { id }) => self.drop_connection(now, session, &room, &id),
+            (Some(room), ClientMessage::Refuse { id, reason }) => self.refuse(session, &room, id, reason),
         }
     }
 
@@ -405,7 +406,15 @@ impl Hub {
         }
     }
 
-    fn init(&mut self, now: Instant, session: SessionId, user_id: &str, room_id: RoomId, connections: &[ConnectionId]) {
+    fn init(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        user_id: &str,
+        room_id: RoomId,
+        connections: &[ConnectionId],
+        instance: Option<Instance>,
+    ) {
         let RoomId(name) = room_id;
         let Some(client) = self.sessions.get_mut(&session) else { return };
         if client.principal.user_id != user_id {
@@ -414,12 +423,17 @@ impl Hub {
         if matches!(&client.principal.rooms, Rooms::Only(rooms) if !rooms.contains(&name)) {
             return self.close(now, session, CloseReason::WrongRoom);
         }
-        if name.is_empty() || name.len() > 256 {
+        if name.is_empty() || name.len() > 256 || instance.as_ref().is_some_and(|instance| instance.id.len() > 128) {
             return self.close(now, session, CloseReason::BadInit);
         }
         match self.rooms.get(&name) {
             // What its client said last is what counts, and not what arrives last.
             Some(room) if room.newest_session_of(user_id).is_some_and(|newest| newest > session) => {
+                return self.close(now, session, CloseReason::Superseded);
+            }
+            // Or who came into the room last, and not who lost its connection last: else two processes of one user would take
+            // turns.
+            Some(room) if instance.as_ref().is_some_and(|instance| room.has_later(user_id, instance)) => {
                 return self.close(now, session, CloseReason::Superseded);
             }
             Some(room) if !room.contains(user_id) && room.len() >= self.config.members_per_room => {
@@ -439,7 +453,7 @@ impl Hub {
             self.due.remove(&(until, Due::Grace { room: name, user_id: user_id.to_owned() }));
         }
         let before = room.len();
-        let mut messages = room.seat(now, user_id, session, connections);
+        let mut messages = room.seat(now, user_id, (session, instance), connections);
         self.members += room.len() - before;
         let (paired, told) = room.pair(user_id, now, self.config.spare_ttl);
         messages.extend(told);
@@ -499,6 +513,15 @@ impl Hub {
         let Some((room, user_id)) = seat(&mut self.rooms, &self.sessions, name, session) else { return };
         let messages = room.drop_connection(user_id, id, now, self.config.spare_ttl);
         self.send_all(messages);
+    }
+
+    /// The link is kept: when who was refused drops it, the two are paired anew.
+    fn refuse(&mut self, session: SessionId, name: &str, id: ConnectionId, reason: Refusal) {
+        let Some((room, user_id)) = seat(&mut self.rooms, &self.sessions, name, session) else { return };
+        // None at all if the other end left, or let go of it, meanwhile.
+        let to = room.other_end(&id, user_id).flatten();
+        let message = ServerMessage::LeaveSwarm { id, stays: true, lost: false, refused: Some(reason) };
+        self.outputs.extend(to.map(|session| Output::Send { session, message }));
     }
 
     fn answer(&mut self, session: SessionId, name: &str, id: ConnectionId, sdp: String) {

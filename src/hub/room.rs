@@ -1,7 +1,7 @@
 //! One room: who is there, whose spare offers wait, who waits for whom, and which connection links whom.
 
 use super::{HubConfig, HubStats, SessionId};
-use crate::protocol::{ConnectionId, ServerMessage, SessionSignal};
+use crate::protocol::{ConnectionId, Instance, ServerMessage, SessionSignal};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -48,6 +48,8 @@ struct Member {
     session: Option<SessionId>,
     /// The one that it has or had last.
     newest: Option<SessionId>,
+    /// The running swarm that it is, if it said so.
+    instance: Option<String>,
     /// When the grace period ends.
     lost_until: Option<Instant>,
     /// Oldest first.
@@ -125,6 +127,12 @@ impl Room {
         self.members.get(user_id)?.newest
     }
 
+    /// Whether this user is there by another running swarm than the one that comes back: that one came later.
+    pub fn has_later(&self, user_id: &str, instance: &Instance) -> bool {
+        let member = self.members.get(user_id);
+        instance.resumes && member.is_some_and(|member| member.instance.as_ref() != Some(&instance.id))
+    }
+
     #[cfg(test)]
     pub fn ended(&self, user_id: &str) -> usize {
         self.members[user_id].ended.len()
@@ -151,11 +159,18 @@ impl Room {
 
     /// Gives a member its session, new or in place of an older one. Of its links, those that live on (`alive`) stay,
     /// and the other ends of all others are told.
-    pub fn seat(&mut self, now: Instant, user_id: &str, session: SessionId, alive: &[ConnectionId]) -> Messages {
+    pub fn seat(
+        &mut self,
+        now: Instant,
+        user_id: &str,
+        (session, instance): (SessionId, Option<Instance>),
+        alive: &[ConnectionId],
+    ) -> Messages {
         self.withdraw(user_id);
         self.forget_claims(user_id);
         let member = self.members.entry(user_id.to_owned()).or_default();
         (member.session, member.newest) = (Some(session), Some(session));
+        member.instance = instance.map(|instance| instance.id);
         member.lost_until = None;
         let alive: BTreeSet<&ConnectionId> = alive.iter().collect();
         let gone: Vec<ConnectionId> = member.links.iter().filter(|id| !alive.contains(id)).cloned().collect();
@@ -303,7 +318,7 @@ impl Room {
             }
         }
         let (stays, lost) = (why == Why::Connection, why == Why::Lost);
-        Some((self.session_of(ends.other(user_id)?)?, ServerMessage::LeaveSwarm { id, stays, lost }))
+        Some((self.session_of(ends.other(user_id)?)?, ServerMessage::LeaveSwarm { id, stays, lost, refused: None }))
     }
 
     /// Whether a renegotiation of this link is one that its ends are credited for.
@@ -482,7 +497,7 @@ impl Member {
 
 /// Of a spare that is not kept.
 fn let_go(id: ConnectionId) -> ServerMessage {
-    ServerMessage::LeaveSwarm { id, stays: true, lost: false }
+    ServerMessage::LeaveSwarm { id, stays: true, lost: false, refused: None }
 }
 
 fn is_proper(id: &ConnectionId) -> bool {

@@ -32,9 +32,13 @@ impl Bench {
     }
 
     fn init(&mut self, session: SessionId, user_id: &str, connections: &[&str]) {
+        self.init_as(session, user_id, connections, None);
+    }
+
+    fn init_as(&mut self, session: SessionId, user_id: &str, connections: &[&str], instance: Option<Instance>) {
         let connections = connections.iter().map(|id| ConnectionId::from(*id)).collect();
         let user_id = user_id.to_owned();
-        self.message(session, &ClientMessage::Init { user_id, room_id: RoomId::from("room"), connections });
+        self.message(session, &ClientMessage::Init { user_id, room_id: RoomId::from("room"), connections, instance });
     }
 
     fn join(&mut self, user_id: &str) -> SessionId {
@@ -102,9 +106,10 @@ fn short(message: &ServerMessage) -> String {
         ServerMessage::Answer { id, .. } => format!("answer {id}"),
         ServerMessage::Candidate { id, .. } => format!("candidate {id}"),
         ServerMessage::Linked { id } => format!("linked {id}"),
-        ServerMessage::LeaveSwarm { id, stays: false, lost: false } => format!("leave {id}"),
-        ServerMessage::LeaveSwarm { id, stays: false, lost: true } => format!("lost {id}"),
-        ServerMessage::LeaveSwarm { id, stays: true, .. } => format!("let go {id}"),
+        ServerMessage::LeaveSwarm { id, stays: false, lost: false, refused: None } => format!("leave {id}"),
+        ServerMessage::LeaveSwarm { id, stays: false, lost: true, refused: None } => format!("lost {id}"),
+        ServerMessage::LeaveSwarm { id, stays: true, refused: None, .. } => format!("let go {id}"),
+        ServerMessage::LeaveSwarm { id, refused: Some(reason), .. } => format!("refused {id}, {reason:?}"),
         ServerMessage::Error { code, .. } => format!("error {code}"),
     }
 }
@@ -442,6 +447,29 @@ fn after_the_grace_period_the_others_are_told() {
 }
 
 #[test]
+fn who_is_refused_is_told_and_paired_anew_when_it_asks() {
+    let (mut bench, alice, bob) = linked(|_| {});
+    bench.heard(alice);
+    let refuse = |id: &str| ClientMessage::Refuse { id: id.into(), reason: Refusal::TooManyPeers };
+    bench.message(bob, &refuse("c"));
+    assert_eq!(bench.heard(alice), ["refused c, TooManyPeers"]);
+    assert_eq!(bench.heard(bob), Vec::<String>::new(), "nothing is begun at once");
+    bench.say(alice, r#"{"type":"refuse","id":"c","reason":"a later version's"}"#);
+    assert_eq!(bench.heard(bob), ["refused c, Other"]);
+    bench.message(bob, &refuse("unheard of"));
+    let mal = bench.join("mal");
+    bench.heard(alice);
+    bench.message(mal, &refuse("c"));
+    assert_eq!(bench.heard(alice), Vec::<String>::new(), "only its ends refuse it");
+    bench.drop_connection(alice, "c");
+    assert!(bench.heard(bob).contains(&"let go c".to_owned()));
+    // The message is what the JS original knows, with fields beside.
+    let told =
+        ServerMessage::LeaveSwarm { id: "c".into(), stays: true, lost: false, refused: Some(Refusal::TooManyPeers) };
+    assert_eq!(told.to_json(), r#"{"type":"leaveSwarm","id":"c","stays":true,"refused":"too-many-peers"}"#);
+}
+
+#[test]
 fn a_newer_session_supersedes_and_keeps_what_it_names() {
     let (mut bench, alice, bob) = linked(|_| {});
     let carol = bench.join("carol");
@@ -460,6 +488,42 @@ fn a_newer_session_supersedes_and_keeps_what_it_names() {
     assert_eq!(bench.hub.stats().members, 3, "the old session is nobody's any more");
     bench.candidate(newer, "d");
     assert_eq!(bench.heard(carol), ["candidate d"]);
+}
+
+#[test]
+fn who_comes_back_does_not_take_the_place_of_who_came_later() {
+    let mut bench = Bench::new(|_| {});
+    let enter = |bench: &mut Bench, id: &str, resumes: bool| {
+        let session = bench.connect("bob");
+        bench.init_as(session, "bob", &[], Some(Instance { id: id.into(), resumes }));
+        session
+    };
+    let phone = enter(&mut bench, "phone", false);
+    // Its own dead socket is no rival of its.
+    let again = enter(&mut bench, "phone", true);
+    assert_eq!(bench.close_reason(phone), Some(CloseReason::Superseded));
+    let laptop = enter(&mut bench, "laptop", false);
+    assert_eq!(bench.close_reason(again), Some(CloseReason::Superseded));
+    // The phone slept, and has not heard of that; nor does it win while the laptop's socket is lost.
+    for lost in [false, true] {
+        if lost {
+            bench.hub.disconnect(bench.now, laptop);
+        }
+        let woken = enter(&mut bench, "phone", true);
+        assert_eq!(bench.close_reason(woken), Some(CloseReason::Superseded));
+        assert_eq!(bench.close_reason(laptop), None);
+    }
+    let back = enter(&mut bench, "laptop", true);
+    assert_eq!((bench.close_reason(back), bench.hub.stats().members), (None, 1));
+    // A browser came later, which has no instance; and when nobody is there any more, who comes back is welcome.
+    let browser = bench.join("bob");
+    let woken = enter(&mut bench, "laptop", true);
+    assert_eq!((bench.close_reason(woken), bench.close_reason(browser)), (Some(CloseReason::Superseded), None));
+    bench.message(browser, &ClientMessage::Close);
+    let woken = enter(&mut bench, "phone", true);
+    assert_eq!(bench.close_reason(woken), None);
+    let endless = enter(&mut bench, &"x".repeat(129), false);
+    assert_eq!(bench.close_reason(endless), Some(CloseReason::BadInit));
 }
 
 #[test]

@@ -37,7 +37,9 @@ mod spares;
 #[cfg(test)]
 mod tests;
 
-use crate::protocol::{ClientMessage, ConnectionId, Control, IceCandidate, RoomId, ServerMessage, SessionSignal};
+use crate::protocol::{
+    ClientMessage, ConnectionId, Control, IceCandidate, Instance, RoomId, ServerMessage, SessionSignal,
+};
 pub(crate) use budget::Budget;
 use rand::rngs::StdRng;
 use rand::SeedableRng;
@@ -215,7 +217,7 @@ pub enum EndReason {
     AnswerTimeout,
     /// No open channel in time.
     ConnectTimeout,
-    /// `max_peers` is reached.
+    /// `max_peers` is reached, on this side or on the other; the detail says on which. It is tried again with growing pauses.
     TooManyPeers,
     /// What it sent could not be used.
     ProtocolError,
@@ -244,6 +246,8 @@ pub struct Mesh {
     life: Life,
     /// Signaling is up, and `init` is sent.
     joined: bool,
+    /// Names this running swarm to the server, among those of the same user.
+    instance: Instance,
     /// Since when the server is asked for a sign of life.
     asked: Option<Instant>,
     /// How many restarts were sent lately, and since when.
@@ -338,12 +342,15 @@ struct Held {
 impl Mesh {
     /// `peer_ids` is shared by all meshes of a process; `seed` seeds the connection ids.
     pub fn new(config: MeshConfig, peer_ids: Arc<AtomicU64>, seed: [u8; 32]) -> Self {
+        let mut random = StdRng::from_seed(seed);
+        let instance = Instance { id: ConnectionId::random(&mut random).into(), resumes: false };
         Self {
             config,
-            random: StdRng::from_seed(seed),
+            random,
             peer_ids,
             life: Life::New,
             joined: false,
+            instance,
             asked: None,
             restarts: None,
             up: false,

@@ -225,6 +225,9 @@ impl Mesh {
             } else if failed && !self.has_another(&user_id, connection.instance.as_ref()) {
                 // The server knows the two by the latest.
                 let ids = std::iter::once(id.clone()).chain(before).collect();
+                if reason == EndReason::TooManyPeers {
+                    self.is_crowded(now, &user_id);
+                }
                 self.repair(now, &user_id, ids, connection.opened);
             } else if let Some(peer) = self.peers.get_mut(&user_id) {
                 peer.unreported = if failed { Some(id.clone()) } else { before };

@@ -2,7 +2,7 @@
 
 use super::limits::{is_bearable, MAX_CONNECTIONS};
 use super::{Action, Connection, EndReason, ErrorCode, Held, Life, Mesh, MeshEvent, Stage, MAX_HELD_SIGNALS};
-use crate::protocol::{ClientMessage, ConnectionId, IceCandidate, ServerMessage, SessionSignal};
+use crate::protocol::{ClientMessage, ConnectionId, IceCandidate, Refusal, ServerMessage, SessionSignal};
 use std::time::Instant;
 
 /// The `a=fingerprint` of a description (RFC 8122): whoever has the same one is the same running swarm.
@@ -45,6 +45,7 @@ impl Mesh {
             user_id: self.config.user_id.clone(),
             room_id: self.config.room.clone(),
             connections,
+            instance: Some(self.instance.clone()),
         });
         self.actions.extend(open.into_iter().map(|connection| Action::RepeatOffer { connection }));
         self.buffer = self.config.peer_buffer;
@@ -94,6 +95,8 @@ impl Mesh {
         if !self.joined {
             return self.protocol_error("the server spoke before init".into());
         }
+        // Only who was let in hears anything else.
+        self.instance.resumes |= !matches!(message, ServerMessage::Error { .. });
         match message {
             ServerMessage::Accept { id, user_id, signals } => self.accepted_for_us(now, id, user_id, signals),
             ServerMessage::OfferAccepted { id, user_id } => self.offer_accepted(now, &id, user_id),
@@ -106,7 +109,8 @@ impl Mesh {
                     (connection.unlinked, connection.left, connection.silent) = (false, false, false);
                 }
             }
-            ServerMessage::LeaveSwarm { id, stays, lost } => self.other_end_left(now, &id, !stays, lost),
+            ServerMessage::LeaveSwarm { id, refused: Some(reason), .. } => self.refused(now, &id, reason),
+            ServerMessage::LeaveSwarm { id, stays, lost, refused: None } => self.other_end_left(now, &id, !stays, lost),
             ServerMessage::Error { code, message } => {
                 if code == "too-many-spares" {
                     self.limit_spares();
@@ -142,9 +146,7 @@ impl Mesh {
                 self.answer_offer(now, id, user_id, signals);
                 return self.trim_spares();
             }
-            let peer = self.next_peer_id();
-            let detail = format!("this side has {} peers, as many as it may", self.peers.len());
-            return self.event(MeshEvent::PeerFailed { peer, user_id, reason: EndReason::TooManyPeers, detail });
+            return self.refuse(id, user_id);
         };
         let active = peer.active.clone();
         if self.connections_of(&user_id).len() >= MAX_CONNECTIONS {
@@ -231,11 +233,9 @@ impl Mesh {
             return self.actions.push_back(Action::CloseLink { connection: id.clone(), flush: false });
         }
         if !self.peers.contains_key(&user_id) && self.peers.len() >= self.config.max_peers {
-            let peer = self.next_peer_id();
-            let detail = "this side has as many peers as it may".to_owned();
-            self.event(MeshEvent::PeerFailed { peer, user_id, reason: EndReason::TooManyPeers, detail });
             self.connections.remove(id);
-            return self.actions.push_back(Action::CloseLink { connection: id.clone(), flush: false });
+            self.actions.push_back(Action::CloseLink { connection: id.clone(), flush: false });
+            return self.refuse(id.clone(), user_id);
         }
         self.peer_for(&user_id);
         self.is_repaired(&user_id);
@@ -324,13 +324,37 @@ impl Mesh {
         }
     }
 
+    /// There is no room for a further peer: both ends hear of it.
+    fn refuse(&mut self, id: ConnectionId, user_id: String) {
+        self.signal(ClientMessage::Refuse { id, reason: Refusal::TooManyPeers });
+        let peer = self.next_peer_id();
+        let detail = format!("this side has {} peers, as many as it may", self.peers.len());
+        self.event(MeshEvent::PeerFailed { peer, user_id, reason: EndReason::TooManyPeers, detail });
+    }
+
+    fn release(&mut self, id: &ConnectionId) {
+        for peer in self.peers.values_mut() {
+            peer.held.take_if(|held| held.connection == *id);
+        }
+    }
+
+    /// The other end will not have a connection. One that is open it has.
+    fn refused(&mut self, now: Instant, id: &ConnectionId, reason: Refusal) {
+        self.release(id);
+        let stage = self.connections.get(id).map(|connection| connection.stage);
+        if !matches!(stage, Some(Stage::Answering | Stage::Connecting)) {
+            return;
+        }
+        let (reason, detail) = match reason {
+            Refusal::TooManyPeers => (EndReason::TooManyPeers, "the other side has as many peers as it may"),
+            Refusal::Other => (EndReason::RemoteClose, "the other side refuses the connection"),
+        };
+        self.fail_connection(now, id, reason, detail);
+    }
+
     /// The server lets go of a connection; `left` if that is because the other end left the room, `silent` if for want of its signaling.
     fn other_end_left(&mut self, now: Instant, id: &ConnectionId, left: bool, silent: bool) {
-        for peer in self.peers.values_mut() {
-            if peer.held.as_ref().is_some_and(|held| held.connection == *id) {
-                peer.held = None;
-            }
-        }
+        self.release(id);
         match self.connections.get_mut(id) {
             Some(connection) if connection.stage == Stage::Open => {
                 connection.unlinked = true;

@@ -3,7 +3,7 @@
 mod healing;
 
 use super::*;
-use crate::protocol::TrackKind;
+use crate::protocol::{Refusal, TrackKind};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -85,7 +85,7 @@ impl Bench {
     }
 
     fn leave_swarm(&mut self, id: &str) -> Vec<Action> {
-        self.hear(ServerMessage::LeaveSwarm { id: id.into(), stays: false, lost: false })
+        self.hear(ServerMessage::LeaveSwarm { id: id.into(), stays: false, lost: false, refused: None })
     }
 
     fn pass(&mut self, time: Duration) -> Vec<Action> {
@@ -121,6 +121,21 @@ fn close_link(id: &str) -> Action {
 
 fn drop_message(id: &str) -> Action {
     Action::Signal(ClientMessage::Drop { id: id.into() })
+}
+
+/// The connections and the instance that `init` names, which is the first action.
+fn init_of(actions: &[Action]) -> (Vec<ConnectionId>, Instance) {
+    match &actions[0] {
+        Action::Signal(ClientMessage::Init { user_id, room_id, connections, instance: Some(instance) }) => {
+            assert_eq!((user_id.as_str(), room_id.0.as_str()), ("me", "room"));
+            (connections.clone(), instance.clone())
+        }
+        other => panic!("no init: {other:?}"),
+    }
+}
+
+fn refuse_message(id: &str) -> Action {
+    Action::Signal(ClientMessage::Refuse { id: id.into(), reason: Refusal::TooManyPeers })
 }
 
 fn closed(peer: PeerId, user: &str, reason: EndReason) -> impl Fn(&Action) -> bool + '_ {
@@ -163,8 +178,7 @@ fn init_is_first_whatever_is_ready_first() {
             if start_first { (Input::Start, Input::SignalingUp) } else { (Input::SignalingUp, Input::Start) };
         assert_eq!(bench.input(one), []);
         let actions = bench.input(other);
-        let init = ClientMessage::Init { user_id: "me".into(), room_id: RoomId::from("room"), connections: Vec::new() };
-        assert_eq!(actions[0], Action::Signal(init));
+        assert_eq!(init_of(&actions).0, []);
         assert_eq!((created(&actions).len(), actions.len()), (2, 3));
         assert_eq!(bench.input(Input::Start), [], "starting twice is starting once");
     }
@@ -219,7 +233,7 @@ fn an_accepted_offer_is_applied_and_then_answered() {
         assert!(matches!(bench.hear(message)[..], [Action::Event(MeshEvent::Error { .. })]));
     }
     // And for the server that has let go of it.
-    bench.hear(ServerMessage::LeaveSwarm { id: "c".into(), stays: false, lost: false });
+    bench.hear(ServerMessage::LeaveSwarm { id: "c".into(), stays: false, lost: false, refused: None });
     assert_eq!(bench.input(Input::LinkOffer { connection: "c".into(), sdp: sdp("me") }), []);
 }
 
@@ -423,11 +437,66 @@ fn max_peers_counts_spares_too() {
     bench.accepted(left, "carol");
     assert_eq!(bench.hear(ServerMessage::OfferRequest), [], "owed");
     let actions = bench.accept("d", "dave", "dave");
-    assert!(failed("dave", EndReason::TooManyPeers)(&actions[0]));
-    assert_eq!(actions.len(), 1);
+    assert_eq!(actions[0], refuse_message("d"), "the other end hears why");
+    assert!(failed("dave", EndReason::TooManyPeers)(&actions[1]));
+    assert_eq!(actions.len(), 2);
     // Somebody goes: what is owed is paid.
     let actions = bench.input(Input::Control { connection: "c".into(), control: Control::Close });
     assert_eq!(created(&actions).len(), 1);
+}
+
+#[test]
+fn a_taken_offer_is_refused_where_there_is_no_room() {
+    let (mut bench, spares) = Bench::joined(|config| config.max_peers = 1);
+    bench.accept("c", "bob", "bob");
+    // The spare was withdrawn, and taken at the same moment.
+    assert_eq!(bench.accepted(&spares[0], "carol"), []);
+    let (mut bench, spares) = Bench::joined(|config| {
+        config.max_peers = 2;
+        config.peer_buffer = 2;
+    });
+    bench.mesh.config.max_peers = 1;
+    bench.accepted(&spares[0], "bob");
+    let actions = bench.accepted(&spares[1], "carol");
+    assert!(actions.contains(&refuse_message(spares[1].as_str())), "{actions:?}");
+    assert!(actions.iter().any(failed("carol", EndReason::TooManyPeers)), "{actions:?}");
+}
+
+#[test]
+fn who_is_refused_hears_why_and_comes_again_later() {
+    let (mut bench, spares) = Bench::joined(|config| config.peer_buffer = 2);
+    let refused =
+        |id: &str, reason| ServerMessage::LeaveSwarm { id: id.into(), stays: true, lost: false, refused: Some(reason) };
+    let full = Refusal::TooManyPeers;
+    // As offerer and as answerer.
+    bench.accepted(&spares[0], "bob");
+    let actions = bench.hear(refused(spares[0].as_str(), full));
+    assert!(actions.iter().any(failed("bob", EndReason::TooManyPeers)), "{actions:?}");
+    bench.accept("c", "carol", "carol");
+    let actions = bench.hear(refused("c", full));
+    let told = actions.iter().find_map(|action| match action {
+        Action::Event(MeshEvent::PeerFailed { user_id, reason: EndReason::TooManyPeers, detail, .. }) => {
+            Some((user_id.as_str(), detail.as_str()))
+        }
+        _ => None,
+    });
+    assert_eq!(told, Some(("carol", "the other side has as many peers as it may")));
+    // It is not asked again at once.
+    assert!(!bench.pass(SECOND * 7).contains(&drop_message("c")));
+    let actions = bench.pass(SECOND);
+    assert!(actions.contains(&drop_message("c")) && actions.contains(&drop_message(spares[0].as_str())), "{actions:?}");
+    // A reason of a later version's.
+    bench.accept("d", "dave", "dave");
+    let actions = bench.hear(refused("d", Refusal::Other));
+    assert!(actions.iter().any(failed("dave", EndReason::RemoteClose)), "{actions:?}");
+    // What is open was had, and what is held is let go of.
+    bench.connected("e", "erin", "erin");
+    bench.accept("e2", "erin", "erin");
+    assert_eq!(bench.hear(refused("e", full)), []);
+    assert_eq!(bench.hear(refused("e2", full)), []);
+    let actions = bench.ended("e", LinkEnd::IceFailed);
+    assert!(!actions.iter().any(|action| matches!(action, Action::AcceptOffer { .. })), "{actions:?}");
+    assert_eq!(bench.hear(refused("unheard of", full)), []);
 }
 
 #[test]
@@ -518,6 +587,26 @@ fn the_server_may_keep_fewer_spares_than_we_would() {
 }
 
 #[test]
+fn only_who_was_let_in_before_comes_back() {
+    let mut bench = Bench::new(|_| {});
+    bench.input(Input::Start);
+    let instance = init_of(&bench.input(Input::SignalingUp)).1;
+    assert!(!instance.resumes && instance.id.len() <= 128);
+    let again = |bench: &mut Bench| {
+        bench.input(Input::SignalingDown);
+        init_of(&bench.input(Input::SignalingUp)).1
+    };
+    // The first `init` may not have arrived, or was refused: it comes to the room for the first time.
+    bench.hear(ServerMessage::Error { code: "room-full".into(), message: "full".into() });
+    assert_eq!(again(&mut bench), instance);
+    bench.hear(ServerMessage::OfferRequest);
+    assert_eq!(again(&mut bench), Instance { resumes: true, ..instance.clone() });
+    let mut other = Mesh::new(config(), Arc::new(AtomicU64::new(1)), [8; 32]);
+    other.handle(bench.now, Input::SignalingUp);
+    assert_ne!(other.instance.id, instance.id);
+}
+
+#[test]
 fn links_outlive_signaling_and_what_is_half_way_does_not() {
     let (mut bench, spares) = Bench::joined(|_| {});
     bench.connected("b", "bob", "bob");
@@ -533,9 +622,7 @@ fn links_outlive_signaling_and_what_is_half_way_does_not() {
     assert_eq!(bench.input(Input::LinkCandidate { connection: "b".into(), candidate: None }), []);
     assert_eq!(bench.mesh.poll_timeout(), None);
     let actions = bench.input(Input::SignalingUp);
-    let init =
-        ClientMessage::Init { user_id: "me".into(), room_id: RoomId::from("room"), connections: vec!["b".into()] };
-    assert_eq!(actions[0], Action::Signal(init));
+    assert_eq!(init_of(&actions).0, ["b".into()]);
     let fresh = created(&actions);
     assert!(fresh.len() == 1 && fresh != spares, "spares have new ids");
 }

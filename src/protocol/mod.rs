@@ -8,7 +8,7 @@ pub mod signal;
 
 pub use control::{parse_text, Control, TextKind, TrackKind, CONTROL_PREFIX, RESERVED_PREFIX};
 pub use id::ConnectionId;
-pub use signal::{ClientMessage, IceCandidate, RoomId, ServerMessage, SessionSignal};
+pub use signal::{ClientMessage, IceCandidate, Instance, Refusal, RoomId, ServerMessage, SessionSignal};
 
 /// The largest message a browser sends or takes, in bytes (`a=max-message-size:262144`).
 pub const MAX_MESSAGE_SIZE: usize = 262_144;

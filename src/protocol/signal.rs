@@ -1,7 +1,7 @@
 //! Signaling messages: one JSON object each. Unknown fields and unknown types are ignored on both sides, so that either
 //! side may grow.
 //!
-//! Beyond the JS original's, and ignored where they are not known: `init.connections`, the client's `drop` and the
+//! Beyond the JS original's, and ignored where they are not known: `init.connections` and `init.instance`, the client's `drop` and `refuse`, and the
 //! server's `error`. A server may also say `leaveSwarm` of a spare offer that nobody took: it does not keep that any
 //! longer.
 
@@ -21,6 +21,9 @@ pub enum ClientMessage {
         /// the member with the other ends anew. Sent when signaling was lost and came back.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         connections: Vec<ConnectionId>,
+        /// An addition of ours; the JS original has none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instance: Option<Instance>,
     },
     /// A new offer (new id), or a renegotiation (id of a live connection).
     Offer { id: ConnectionId, sdp: String },
@@ -31,6 +34,9 @@ pub enum ClientMessage {
     /// This connection failed at the sender's end, or this spare offer is withdrawn. Two members whose connection
     /// failed are paired anew.
     Drop { id: ConnectionId },
+    /// An addition of ours: the sender will not have this connection. The other end is told why, and the two stay paired until one of
+    /// them drops it: who was refused knows when to try again.
+    Refuse { id: ConnectionId, reason: Refusal },
     /// Leaves the room.
     Close,
 }
@@ -57,16 +63,40 @@ pub enum ServerMessage {
     ///
     /// `stays` and `lost` are additions of ours, and the JS original makes no difference. `stays`: only the connection is let go of, and
     /// its other end is still in the room. `lost`: the other end did not say that it leaves, its signaling is lost and did not come back
-    /// in time. It may come back later, and [`ServerMessage::Linked`] says that it has the connection still.
+    /// in time. It may come back later, and [`ServerMessage::Linked`] says that it has the connection still. `refused`: the other end
+    /// will not have this connection, which it never began.
     LeaveSwarm {
         id: ConnectionId,
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         stays: bool,
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         lost: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused: Option<Refusal>,
     },
     /// The server refused something. `code` is one of the server's short names, `message` is for people.
     Error { code: String, message: String },
+}
+
+/// Which running swarm of a user's joins. A user may have several, and one of them is in the room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Drawn at random, the same for as long as the swarm runs.
+    pub id: String,
+    /// It was in the room before, and comes back: it does not take the place of one that came later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resumes: bool,
+}
+
+/// Why a member will not have a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refusal {
+    /// It has as many peers as it may.
+    TooManyPeers,
+    /// What a later version may say.
+    #[serde(other)]
+    Other,
 }
 
 /// A signal within a chunk; the chunk names the connection.
@@ -114,7 +144,7 @@ impl From<&str> for RoomId {
 impl ClientMessage {
     /// `Ok(None)` for a message of a type this version does not know.
     pub fn parse(json: &str) -> Result<Option<Self>, MalformedMessage> {
-        parse_known(json, &["init", "offer", "candidate", "answer", "drop", "close"])
+        parse_known(json, &["init", "offer", "candidate", "answer", "drop", "refuse", "close"])
     }
 
     pub fn to_json(&self) -> String {

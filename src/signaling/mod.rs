@@ -79,7 +79,8 @@ pub enum SignalingEvent {
     Message(String),
     /// The server was heard since [`Signaling::ask`].
     Alive,
-    /// The server will not have this client, with its words. No attempt follows until there is a new token.
+    /// The server will not have this client, with its words. No attempt follows until there is a new token; and none at all if a newer
+    /// session of this user took over: two clients that renew their tokens would throw each other out in turn.
     Refused {
         reason: String,
     },
@@ -120,7 +121,7 @@ impl Signaling {
         Self { outgoing, session: 0, overflowed, token, moved, asked, events, task }
     }
 
-    /// From the next session on; a client that was refused tries again at once. The token was checked.
+    /// From the next session on; a client that was refused tries again at once, unless it was superseded. The token was checked.
     pub fn set_token(&self, token: String) {
         self.token.send_replace(token);
     }

@@ -1,6 +1,7 @@
 //! The task that keeps the WebSocket.
 
 use super::{is_final, tls, SignalingConfig, SignalingEvent, Tagged};
+use crate::hub::CloseReason;
 use crate::protocol::TOKEN_EXPIRED;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{SinkExt, StreamExt};
@@ -37,6 +38,8 @@ enum End {
     Done,
     Lost(String),
     Refused(String),
+    /// A newer session of the same user took over, which no token changes.
+    Superseded(String),
     /// The token's time is over.
     Expired(String),
 }
@@ -120,6 +123,13 @@ pub(super) async fn keep_up(
             End::Lost(reason) => SignalingEvent::Down { reason },
             // With a newer token at hand, an expiry is no more than a lost session.
             End::Expired(reason) if newest_token.has_changed().unwrap_or(false) => SignalingEvent::Down { reason },
+            End::Superseded(reason) => {
+                tracing::info!(reason, "signaling is over");
+                if tell.send(SignalingEvent::Refused { reason }).await.is_ok() {
+                    drained(&mut to_send).await;
+                }
+                return;
+            }
             End::Refused(reason) | End::Expired(reason) => SignalingEvent::Refused { reason },
         };
         tracing::info!(?event, "signaling is down");
@@ -376,6 +386,8 @@ fn closed(frame: Option<CloseFrame>) -> End {
     let text = format!("the server closed the session: {} ({code})", frame.reason);
     if code == TOKEN_EXPIRED {
         End::Expired(text)
+    } else if code == CloseReason::Superseded.code() {
+        End::Superseded(format!("{text}: {}, and this one does not come back", CloseReason::Superseded.message()))
     } else if is_final(code) {
         End::Refused(text)
     } else {

@@ -191,7 +191,8 @@ pub enum SignalingState {
     /// Lost; it is being made again. Open peers are not touched by this.
     Reconnecting,
     /// The server will not have this member, or its token is over. No further attempt is made until
-    /// [`super::Swarm::set_token`]; open peers are not touched by this either.
+    /// [`super::Swarm::set_token`]; open peers are not touched by this either. It is final for a swarm whose user has joined by a newer
+    /// one meanwhile (`superseded`).
     Refused,
 }
 

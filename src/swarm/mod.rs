@@ -168,7 +168,8 @@ impl Swarm {
 
     /// Another token for the signaling server ([`Signaling::WebSocket`]), such as one that lasts longer. The session that is
     /// there goes on with the old one; when that one's time is over, the next session begins at once with the new one. A
-    /// swarm that was refused tries again at once. Open connections live on through all of it.
+    /// swarm that was refused tries again at once, unless a newer one of the same user has superseded it: that is final. Open
+    /// connections live on through all of it.
     pub fn set_token(&self, token: &str) -> Result<(), Error> {
         if self.closing.load(Ordering::Acquire) {
             return Err(Error::Closed);

@@ -445,7 +445,7 @@ test('maxPeers is enforced, with a reason', async (t) => {
   })
   await world.settle()
   const [first, second] = await meet(ours, [native, tab], { first: { maxPeers: 1 } })
-  await otherTab.join(ours, 'third', first.room)
+  const third = await otherTab.join(ours, 'third', first.room)
   await second.untilLinked(['first', 'third'])
   // As a joiner it is offered more than it may have, and says so.
   const late = await otherNative.join(ours, 'late', first.room, { maxPeers: 1 })
@@ -454,6 +454,11 @@ test('maxPeers is enforced, with a reason', async (t) => {
   assert.match(failed.message, /as many as it may/)
   await late.until('its one peer', () => late.links().size === 1)
   await first.untilLinked(['second'])
+  // The original hears so as well, and waits for it no longer.
+  const told = () => [second, third].filter((member) => member.of('close', 'late').length === 1)
+  await eventually('the end at the tab that was refused', () => told().length === 1)
+  const [refused] = told()
+  assert.equal(refused.links().get('late'), undefined)
 })
 
 test('close() right after construction: nothing after close', async (t) => {

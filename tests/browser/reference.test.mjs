@@ -67,7 +67,7 @@ test('leaving is heard at once from the server and in-band, by everybody once', 
   assert.equal(first.closings('m1')[0].reason, 'REMOTE_CLOSE')
 })
 
-test('our additions are ignored there: `drop`, and `connections` in `init`', async () => {
+test('our additions are ignored there: `drop`, `refuse`, and `connections` and `instance` in `init`', async () => {
   const { members, room } = await assertRoom([native, otherNative, tab], {})
   const [first, second, third] = members
   // Signaling is lost and comes back: `init` names the connection that lives on.
@@ -76,6 +76,7 @@ test('our additions are ignored there: `drop`, and `connections` in `init`', asy
   await eventually('a second init', () => inits().length === 2)
   const open = first.of('open', 'm1')[0].connection
   assert.ok(inits()[1].connections?.includes(open), JSON.stringify(inits()))
+  assert.deepEqual(inits().map(({ instance }) => instance?.resumes ?? false), [false, true])
   // This server pairs them anew all the same. The tab believed the server that the first had left; the natives did not.
   await third.until('the end of the old link', () => third.closings('m0').length === 1)
   for (const member of members) await member.untilLinked(members.filter((other) => other !== member).map(({ user }) => user))
@@ -95,6 +96,17 @@ test('our additions are ignored there: `drop`, and `connections` in `init`', asy
   await after.untilLinked(['lonely'])
   assert.deepEqual(lonely.of('error'), [])
   taker.stop()
+  await world.settle()
+
+  // One too many is refused, which this server does not know either.
+  const here = [await tab.join(server, 'one', 'refusals'), await native.join(server, 'two', 'refusals')]
+  await here[0].untilLinked(['two'])
+  const full = await otherNative.join(server, 'full', 'refusals', { maxPeers: 1 })
+  assert.equal((await full.untilEvent('failed')).reason, 'TOO_MANY_PEERS')
+  await eventually('a refusal', () => server.log.some(({ from, type }) => from === 'full' && type === 'refuse'))
+  const newcomer = await native.join(server, 'newcomer', 'refusals')
+  await newcomer.untilLinked(['one', 'two'])
+  assert.deepEqual(full.of('error'), [])
 })
 
 test('with our server the token of a tab is in the query; without one it is refused', async () => {

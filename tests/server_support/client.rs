@@ -3,7 +3,7 @@
 
 use super::PATIENCE;
 use futures_util::{SinkExt, StreamExt};
-use rtcswarm::protocol::{ClientMessage, ServerMessage};
+use rtcswarm::protocol::{ClientMessage, Instance, ServerMessage};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -41,12 +41,19 @@ impl Client {
         path: &str,
         headers: &[(&str, &str)],
     ) -> Result<Self, tungstenite::Error> {
+        Self::over(TcpStream::connect(address).await?, path, headers).await
+    }
+
+    /// Over a connection that is there.
+    pub async fn over(stream: TcpStream, path: &str, headers: &[(&str, &str)]) -> Result<Self, tungstenite::Error> {
+        let address = stream.peer_addr()?;
+        // Each message is waited for.
+        stream.set_nodelay(true)?;
         let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
         for (name, value) in headers {
             let name = tungstenite::http::HeaderName::try_from(*name).unwrap();
             request.headers_mut().append(name, HeaderValue::from_str(value).unwrap());
         }
-        let stream = TcpStream::connect(address).await?;
         let (socket, response) = soon("handshake", client_async(request, stream)).await?;
         let protocol = response.headers().get("sec-websocket-protocol");
         let protocol = protocol.map(|value| value.to_str().unwrap().to_owned());
@@ -61,7 +68,12 @@ impl Client {
     }
 
     pub async fn init(&mut self, user_id: &str, room: &str) {
-        let message = ClientMessage::Init { user_id: user_id.into(), room_id: room.into(), connections: Vec::new() };
+        self.init_as(user_id, room, None).await;
+    }
+
+    pub async fn init_as(&mut self, user_id: &str, room: &str, instance: Option<Instance>) {
+        let (user_id, room_id) = (user_id.into(), room.into());
+        let message = ClientMessage::Init { user_id, room_id, connections: Vec::new(), instance };
         self.say(&message).await;
     }
 
@@ -73,6 +85,12 @@ impl Client {
     pub async fn sync(&mut self) {
         self.send(Message::text("no JSON")).await;
         assert_eq!(self.hear_error().await, "malformed");
+    }
+
+    /// The same, where there is more to be heard, which is passed over.
+    pub async fn say_out(&mut self) {
+        self.send(Message::text("no JSON")).await;
+        while !matches!(self.hear().await, ServerMessage::Error { code, .. } if code == "malformed") {}
     }
 
     pub async fn say(&mut self, message: &ClientMessage) {

@@ -5,6 +5,8 @@
 
 pub mod client;
 pub mod keys;
+#[cfg(unix)]
+pub mod process;
 
 pub use client::{get, get_upgrade, soon, Client};
 pub use keys::{token, Claims, KeyPair, SECRET};

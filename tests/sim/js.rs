@@ -38,6 +38,7 @@ impl Js {
                     user_id: self.user_id.clone(),
                     room_id: RoomId::from("room"),
                     connections: Vec::new(),
+                    instance: None,
                 };
                 self.signal(init);
                 (0..self.peer_buffer).for_each(|_| self.create_offerer());

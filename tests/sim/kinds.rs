@@ -12,6 +12,7 @@ pub fn client_kind(message: &ClientMessage) -> &'static str {
         ClientMessage::Init { connections, .. } if connections.is_empty() => "init",
         ClientMessage::Init { .. } => "init with connections",
         ClientMessage::Drop { .. } => "drop",
+        ClientMessage::Refuse { .. } => "refuse",
         _ => "other to server",
     }
 }

@@ -119,7 +119,7 @@ fn a_peer_whose_link_failed_is_the_same_by_another() {
 fn a_server_that_let_go_of_the_link_only_does_not_end_the_peer() {
     let (mut bench, _) = Bench::joined(|_| {});
     let bob = bench.connected("b", "bob", "bob");
-    bench.hear(ServerMessage::LeaveSwarm { id: "b".into(), stays: true, lost: false });
+    bench.hear(ServerMessage::LeaveSwarm { id: "b".into(), stays: true, lost: false, refused: None });
     assert_eq!(bench.input(Input::PathLost { connection: "b".into() }), [told(bob, LinkState::Disconnected)]);
     assert_eq!(bench.ended("b", LinkEnd::IceFailed)[0], told(bob, LinkState::Reconnecting));
 }
@@ -249,14 +249,14 @@ fn spares_are_made_anew_where_the_addresses_are_others() {
 fn who_is_silent_has_not_left() {
     let (mut bench, _) = Bench::joined(|_| {});
     let bob = bench.connected("b", "bob", "bob");
-    bench.hear(ServerMessage::LeaveSwarm { id: "b".into(), stays: false, lost: true });
+    bench.hear(ServerMessage::LeaveSwarm { id: "b".into(), stays: false, lost: true, refused: None });
     assert_eq!(bench.ended("b", LinkEnd::IceFailed)[0], told(bob, LinkState::Reconnecting));
     bench.accept("c", "bob", "bob");
     let actions = bench.open("c");
     assert!(switched_to("c", &actions[0]));
     assert_eq!(actions[1..], [told(bob, LinkState::Connected)]);
     // And not for ever.
-    bench.hear(ServerMessage::LeaveSwarm { id: "c".into(), stays: false, lost: true });
+    bench.hear(ServerMessage::LeaveSwarm { id: "c".into(), stays: false, lost: true, refused: None });
     bench.ended("c", LinkEnd::IceFailed);
     assert_eq!(events(&bench.pass(SECOND * 59)), 0);
     assert!(closed(bob, "bob", EndReason::ConnectionLost)(&bench.pass(SECOND)[0]));
@@ -314,7 +314,7 @@ fn a_refusal_of_spares_that_were_withdrawn_limits_none_to_come() {
     // The engine makes none for a moment: the fresh ones have to wait.
     bench.ended(spares[0].as_str(), LinkEnd::Error("refused".into()));
     assert_eq!(created(&bench.input(Input::AddressesChanged)), []);
-    bench.hear(ServerMessage::LeaveSwarm { id: spares[1].clone(), stays: true, lost: false });
+    bench.hear(ServerMessage::LeaveSwarm { id: spares[1].clone(), stays: true, lost: false, refused: None });
     bench.hear(ServerMessage::Error { code: "too-many-spares".into(), message: String::new() });
     let fresh = created(&bench.pass(SECOND));
     assert_eq!(fresh.len(), 3);
