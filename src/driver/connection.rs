@@ -36,6 +36,8 @@ pub struct Connection {
     asides: Arc<AtomicUsize>,
     /// The owner takes no messages now.
     paused: AtomicBool,
+    /// Nothing more comes, and what is left is told, paused or not: what is to be heard after it does not wait for a slow reader.
+    draining: AtomicBool,
     /// The owner has closed it.
     closed: AtomicBool,
     core: Mutex<Core>,
@@ -106,6 +108,7 @@ impl Connection {
             native,
             asides: Arc::default(),
             paused: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             core: Mutex::new(core),
             outbox: Mutex::new(Outbox::new(shared.bounds)),
@@ -446,9 +449,20 @@ impl Connection {
         self.paused.store(true, Ordering::SeqCst);
     }
 
-    /// Whether the owner takes no messages now.
+    /// Whether the owner takes no messages now: never while it drains.
     pub fn is_paused(&self) -> bool {
-        self.paused.load(Ordering::SeqCst)
+        self.paused.load(Ordering::SeqCst) && !self.is_draining()
+    }
+
+    /// Whether it has come to its end, and what is left is told whatever the owner thinks of it.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    /// Also what is left waits until [`Self::resume_reading`].
+    pub fn hold_the_rest(&self) {
+        self.pause_reading();
+        self.draining.store(false, Ordering::SeqCst);
     }
 
     /// Whether the owner has closed it; what it still hears then is from before.
@@ -688,9 +702,13 @@ impl Connection {
     }
 
     fn queue(&self, reports: Vec<Report>) {
-        if !reports.is_empty() {
-            self.deliveries().push(reports);
+        if reports.is_empty() {
+            return;
         }
+        if reports.iter().any(|report| matches!(report, Report::Ended(_))) {
+            self.draining.store(true, Ordering::SeqCst);
+        }
+        self.deliveries().push(reports);
     }
 
     /// With no lock held: sends, tells, forgets.

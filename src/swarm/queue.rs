@@ -21,6 +21,10 @@ use tokio::sync::Notify;
 /// What the server has caused may wait up to this weight, however little the application lets wait of messages.
 const LEAST_OWN: usize = 256 * 1024;
 
+/// What links that have ended may leave behind beside the limit, so that their ends need not wait for a slow reader: as much as 32 have in
+/// their windows. What is more waits with its end until it is read.
+const MAX_LEFT: usize = 32 << 20;
+
 /// Beside its bytes, a waiting message costs about this much.
 const EVENT_OVERHEAD: usize = 128;
 
@@ -149,8 +153,14 @@ impl State {
             asides.fetch_add(1, Ordering::Relaxed);
         }
         self.events.push_back(Waiting { at: now, event, weight, drops: None, asides, own: false });
+        let draining = connection.is_draining();
+        let limit = if draining { limit.saturating_add(MAX_LEFT) } else { limit };
         if self.weight >= limit && !connection.is_paused() {
-            connection.pause_reading();
+            if draining {
+                connection.hold_the_rest();
+            } else {
+                connection.pause_reading();
+            }
             self.paused.push(Arc::downgrade(connection));
         }
     }
