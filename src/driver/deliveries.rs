@@ -52,6 +52,8 @@ pub(crate) struct Deliveries {
     cut_off: bool,
     /// A thread is telling, with no lock held: no other may.
     pub busy: bool,
+    /// Somebody waits until none is.
+    pub awaited: bool,
     /// Local candidates up to this number are told, and whether their end is.
     candidates: u64,
     candidates_ended: bool,
@@ -233,6 +235,11 @@ impl Deliveries {
             }
         }
         (!run.is_empty()).then_some(run)
+    }
+
+    /// Messages that wait.
+    pub fn messages(&self) -> usize {
+        self.queue.iter().filter(|notice| matches!(notice, Notice::Report(Report::Message(_)))).count()
     }
 
     /// Messages that the owner did not take.

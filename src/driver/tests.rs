@@ -409,6 +409,24 @@ fn an_end_is_told_to_who_takes_no_messages_and_they_before_it() {
 }
 
 #[test]
+fn who_is_about_to_close_hears_what_is_acknowledged_and_acknowledges_no_more() {
+    let runtime = runtime();
+    let (a, b) = (End::plain(&runtime), pausing(&runtime));
+    let (offerer, answerer) = slow(&a, &b);
+    assert_eq!(answerer.drain(), 0);
+    assert!(messages(&b.heard(&answerer)).iter().map(|data| data[0]).eq(0..50));
+    assert_eq!(answerer.send(ChannelId::FAST, false, b"", false), Err(SendError::NotOpen));
+    let before = b.driver.stats().datagrams_received;
+    offerer.send(ChannelId::FAST, false, b"late", false).unwrap();
+    // It comes again and again.
+    until("it has come", || b.driver.stats().datagrams_received > before + 1);
+    assert_eq!(answerer.stats().messages_received, 50);
+    answerer.close(None);
+    a.wait_for(&offerer, &Heard::Ended(LinkEnd::RemoteClosed));
+    assert_eq!(messages(&b.heard(&answerer)).len(), 50);
+}
+
+#[test]
 fn both_ends_may_close_at_once_with_full_queues() {
     let runtime = runtime();
     let react = || Box::new(|_: &Arc<Connection>, _: &Heard| ());

@@ -256,7 +256,7 @@ impl Mesh {
         }
     }
 
-    fn is_open(&self, id: &ConnectionId) -> bool {
+    pub(super) fn is_open(&self, id: &ConnectionId) -> bool {
         self.connections.get(id).is_some_and(|connection| connection.stage == Stage::Open)
     }
 

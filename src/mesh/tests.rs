@@ -119,6 +119,10 @@ fn close_link(id: &str) -> Action {
     Action::CloseLink { connection: id.into(), flush: false }
 }
 
+fn drain(id: &str) -> Action {
+    Action::Drain { connection: id.into() }
+}
+
 fn drop_message(id: &str) -> Action {
     Action::Signal(ClientMessage::Drop { id: id.into() })
 }
@@ -309,9 +313,9 @@ fn an_in_band_close_ends_the_peer_and_is_not_repaired() {
     let (mut bench, _) = Bench::joined(|_| {});
     let bob = bench.connected("c", "bob", "bob");
     let actions = bench.input(Input::Control { connection: "c".into(), control: Control::Close });
-    assert_eq!(actions[0], close_link("c"));
-    assert!(closed(bob, "bob", EndReason::RemoteClose)(&actions[1]));
-    assert_eq!(actions.len(), 2);
+    assert_eq!(actions[..2], [drain("c"), close_link("c")]);
+    assert!(closed(bob, "bob", EndReason::RemoteClose)(&actions[2]));
+    assert_eq!(actions.len(), 3);
     assert_eq!(bench.pass(SECOND * 100), []);
     let media = Control::TransceiverRequest { transceiver_name: "t".into(), kind: TrackKind::Video };
     assert_eq!(bench.input(Input::Control { connection: "c".into(), control: media }), []);
@@ -572,9 +576,10 @@ fn an_answer_says_that_the_other_end_let_go_of_what_there_was() {
     let bob = bench.connected("c", "bob", "bob");
     assert_eq!(bench.accepted(&spares[0], "bob"), [], "quietly");
     let actions = bench.answered(&spares[0], "bob");
-    assert_eq!(actions[0], told(bob, LinkState::Reconnecting));
-    assert_eq!(actions[1], close_link("c"), "two between the same sockets break each other");
-    assert!(matches!(&actions[2..], [Action::ApplyAnswer { .. }]));
+    assert_eq!(actions[0], drain("c"), "it is acknowledged: the other end does not say it again");
+    assert_eq!(actions[1], told(bob, LinkState::Reconnecting));
+    assert_eq!(actions[2], close_link("c"), "two between the same sockets break each other");
+    assert!(matches!(&actions[3..], [Action::ApplyAnswer { .. }]));
     let actions = bench.open(spares[0].as_str());
     assert!(matches!(&actions[0], Action::Event(MeshEvent::PeerSwitched { peer, .. }) if *peer == bob));
 }
@@ -595,9 +600,9 @@ fn a_member_that_was_restarted_is_a_new_peer_once_its_link_is_open() {
     let bob = bench.connected("c", "bob", "first life");
     assert_eq!(bench.accept("d", "bob", "second life").len(), 2, "other sockets: it need not wait");
     let actions = bench.open("d");
-    assert_eq!(actions[0], close_link("c"));
-    assert!(closed(bob, "bob", EndReason::ConnectionLost)(&actions[1]));
-    assert!(matches!(&actions[2..], [Action::Event(MeshEvent::PeerOpen { peer, .. })] if *peer > bob));
+    assert_eq!(actions[..2], [drain("c"), close_link("c")]);
+    assert!(closed(bob, "bob", EndReason::ConnectionLost)(&actions[2]));
+    assert!(matches!(&actions[3..], [Action::Event(MeshEvent::PeerOpen { peer, .. })] if *peer > bob));
     assert_eq!(bench.mesh.counts(), (2, 1));
 
     bench.accept("e", "bob", "third life");
@@ -694,7 +699,8 @@ fn two_links_that_both_work_become_one_by_one_ends_word() {
         if !decides {
             // The other end kept the first.
             let actions = bench.input(Input::Control { connection: "d".into(), control: Control::Close });
-            assert!(switched_to("c", &actions[1]));
+            assert_eq!(actions[..2], [drain("d"), close_link("d")]);
+            assert!(switched_to("c", &actions[2]));
         }
         assert_eq!(bench.mesh.open_links().count(), 1);
     }
@@ -705,6 +711,8 @@ fn the_same_seed_does_the_same() {
     let run = || {
         let (mut bench, spares) = Bench::joined(|config| config.peer_buffer = 3);
         let mut actions = bench.accepted(&spares[1], "bob");
+        let (drains, actions) = actions.split_at(usize::from(decides));
+        assert_eq!(drains, &[drain("c")][..drains.len()]);
         actions.extend(bench.hear(ServerMessage::OfferRequest));
         actions.extend(bench.input(Input::Close));
         format!("{actions:?}")
