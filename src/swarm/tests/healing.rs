@@ -14,12 +14,12 @@ fn states(member: &Member) -> Vec<LinkState> {
 }
 
 fn say(from: &Member, peer: u64, to: &Member, text: &str) {
+    let writables = |events: &[Event]| events.iter().filter(|event| matches!(event, Event::Writable { .. })).count();
     loop {
+        let before = writables(&from.events());
         match from.swarm.send_text(peer, text) {
             Ok(()) => break,
-            Err(Error::WouldBlock) => {
-                from.wait("room", |events| matches!(events.last(), Some(Event::Writable { .. })).then_some(()));
-            }
+            Err(Error::WouldBlock) => from.wait("room", |events| (writables(events) > before).then_some(())),
             Err(error) => panic!("{error}"),
         }
     }
