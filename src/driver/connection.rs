@@ -19,11 +19,14 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 /// Remote addresses by which datagrams find a connection: as many as its candidates, and some that nobody has told of.
 const MAX_ADDRESSES: usize = 512;
+
+/// What another thread is telling is told by then, unless the machine is in trouble.
+const TELLING: Duration = Duration::from_secs(1);
 
 /// One link of a swarm. All methods may be called from any thread.
 pub struct Connection {
@@ -36,6 +39,8 @@ pub struct Connection {
     asides: Arc<AtomicUsize>,
     /// The owner takes no messages now.
     paused: AtomicBool,
+    /// Nothing more comes, and what is left is told, paused or not: what is to be heard after it does not wait for a slow reader.
+    draining: AtomicBool,
     /// The owner has closed it.
     closed: AtomicBool,
     core: Mutex<Core>,
@@ -44,6 +49,8 @@ pub struct Connection {
     /// Locked after `core`, and held until the datagrams that were made under it are with the kernel: they leave in order.
     wire: Mutex<()>,
     deliveries: Mutex<Deliveries>,
+    /// No thread tells any more.
+    told: Condvar,
 }
 
 struct Core {
@@ -62,6 +69,8 @@ struct Core {
     /// `fast` was opened, and the owner has begun to read. What came before that waits.
     started: bool,
     open: bool,
+    /// What it had is told, and no more is taken.
+    drained: bool,
     /// Closing, but what is queued may leave until then.
     flushing: Option<Instant>,
     gone: bool,
@@ -93,6 +102,7 @@ impl Connection {
             dirty: false,
             started: false,
             open: false,
+            drained: false,
             flushing: None,
             gone: false,
             pacer: Pacer::default(),
@@ -106,11 +116,13 @@ impl Connection {
             native,
             asides: Arc::default(),
             paused: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             core: Mutex::new(core),
             outbox: Mutex::new(Outbox::new(shared.bounds)),
             wire: Mutex::default(),
             deliveries: Mutex::default(),
+            told: Condvar::new(),
         })
     }
 
@@ -369,7 +381,7 @@ impl Connection {
         let now = Instant::now();
         let pumped = {
             let mut core = self.core();
-            if core.gone || core.flushing.is_some() {
+            if core.gone || core.flushing.is_some() || core.drained && !urgent {
                 return Err(SendError::NotOpen);
             }
             let sent = std::panic::catch_unwind(AssertUnwindSafe(|| {
@@ -446,9 +458,20 @@ impl Connection {
         self.paused.store(true, Ordering::SeqCst);
     }
 
-    /// Whether the owner takes no messages now.
+    /// Whether the owner takes no messages now: never while it drains.
     pub fn is_paused(&self) -> bool {
-        self.paused.load(Ordering::SeqCst)
+        self.paused.load(Ordering::SeqCst) && !self.is_draining()
+    }
+
+    /// Whether it has come to its end, and what is left is told whatever the owner thinks of it.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    /// Also what is left waits until [`Self::resume_reading`].
+    pub fn hold_the_rest(&self) {
+        self.pause_reading();
+        self.draining.store(false, Ordering::SeqCst);
     }
 
     /// Whether the owner has closed it; what it still hears then is from before.
@@ -467,6 +490,36 @@ impl Connection {
         self.paused.store(false, Ordering::SeqCst);
         self.pump_now(Instant::now());
         self.deliver();
+    }
+
+    /// The owner is about to close it: tells it at once all that has come, paused or not, and nothing after that. What was sent is
+    /// acknowledged or counts as buffered for good. Not from inside a [`super::Handler`]. Gives the messages for which the owner had no
+    /// room, which are lost.
+    pub fn drain(self: &Arc<Self>) -> usize {
+        self.outbox().close();
+        self.draining.store(true, Ordering::SeqCst);
+        let pumped = {
+            let mut core = self.core();
+            core.drained = true;
+            (!core.gone).then(|| self.pump(&mut core, Instant::now(), false))
+        };
+        match pumped {
+            Some(pumped) => self.finish(pumped),
+            None => self.deliver(),
+        }
+        let mut deliveries = self.deliveries();
+        let until = Instant::now() + TELLING;
+        while deliveries.busy {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            deliveries.awaited = true;
+            deliveries = self.told.wait_timeout(deliveries, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let untold = deliveries.messages();
+        deliveries.close();
+        untold
     }
 
     /// Ends the connection at once, or (`flush`) when what is queued has left, then at the latest. Idempotent; the owner hears nothing
@@ -498,6 +551,10 @@ impl Connection {
         if core.gone {
             return false;
         }
+        if core.drained && core.flushing.is_none() {
+            // The other end is not to take for delivered what nobody will hear.
+            return true;
+        }
         let data = BytesMut::from(data);
         let handled = std::panic::catch_unwind(AssertUnwindSafe(|| {
             core.link.handle_datagram(now, local, remote, data);
@@ -509,7 +566,7 @@ impl Connection {
     }
 
     #[cfg(test)]
-    pub(super) fn break_at_next_datagram(&self) {
+    pub fn break_at_next_datagram(&self) {
         self.core().link.breaks = true;
     }
 
@@ -580,7 +637,7 @@ impl Connection {
     fn pump(self: &Arc<Self>, core: &mut Core, now: Instant, led: bool) -> Pumped<'_> {
         core.dirty = false;
         // While it closes, what comes is read for nobody: two ends that wait for each other's room would wait in vain.
-        let reading = core.flushing.is_some() || core.started && !self.paused.load(Ordering::SeqCst);
+        let reading = core.flushing.is_some() || core.started && (core.drained || !self.paused.load(Ordering::SeqCst));
         let mut output = Output::default();
         let all = core.flushing.is_some();
         let pumped = std::panic::catch_unwind(AssertUnwindSafe(|| {
@@ -688,9 +745,13 @@ impl Connection {
     }
 
     fn queue(&self, reports: Vec<Report>) {
-        if !reports.is_empty() {
-            self.deliveries().push(reports);
+        if reports.is_empty() {
+            return;
         }
+        if reports.iter().any(|report| matches!(report, Report::Ended(_))) {
+            self.draining.store(true, Ordering::SeqCst);
+        }
+        self.deliveries().push(reports);
     }
 
     /// With no lock held: sends, tells, forgets.
@@ -735,6 +796,9 @@ impl Connection {
             deliveries = self.deliveries();
             deliveries.busy = false;
             deliveries.give_back(rest);
+        }
+        if std::mem::take(&mut deliveries.awaited) {
+            self.told.notify_all();
         }
     }
 

@@ -40,12 +40,20 @@ pub(crate) enum Next {
 
 #[derive(Default)]
 pub(crate) struct Deliveries {
+    /// What the application hears of, and the end after it.
     queue: VecDeque<Notice>,
+    /// Of the link itself: whoever keeps it going hears of it at once, however slow the application is.
+    prompt: VecDeque<Notice>,
     asides: VecDeque<Aside>,
     channel_notices: usize,
-    flooded: bool,
+    /// Its end is among the notices, or told: nothing comes after it.
+    ended: bool,
+    /// It ended by an excess: what the owner has not taken by then it does not get.
+    cut_off: bool,
     /// A thread is telling, with no lock held: no other may.
     pub busy: bool,
+    /// Somebody waits until none is.
+    pub awaited: bool,
     /// Local candidates up to this number are told, and whether their end is.
     candidates: u64,
     candidates_ended: bool,
@@ -67,13 +75,14 @@ impl Deliveries {
     pub fn close(&mut self) {
         self.closed = true;
         self.queue.clear();
+        self.prompt.clear();
         self.asides.clear();
         self.channel_notices = 0;
     }
 
     pub fn push(&mut self, reports: Vec<Report>) {
         for mut report in reports {
-            if self.closed || self.flooded {
+            if self.closed || self.ended {
                 return;
             }
             match report {
@@ -89,15 +98,20 @@ impl Deliveries {
                     self.push_aside(Aside::Description { sdp, is_offer: false });
                     continue;
                 }
-                Report::Open => self.opened = true,
+                Report::Open | Report::State(_) | Report::PathLost => {
+                    self.opened |= matches!(report, Report::Open);
+                    self.prompt.push_back(Notice::Report(report));
+                    continue;
+                }
                 Report::ChannelOpen { .. } | Report::ChannelClosed(_) => self.channel_notices += 1,
                 _ => {}
             }
             if self.channel_notices > MAX_CHANNEL_NOTICES {
                 report = Report::Ended(LinkEnd::Excess("it opens and closes channels without end".into()));
             }
+            self.ended = matches!(report, Report::Ended(_));
             if matches!(report, Report::Ended(LinkEnd::Excess(_))) {
-                self.flooded = true;
+                self.cut_off = true;
                 // Who does this loses what was to come, too.
                 self.queue.clear();
                 self.channel_notices = 0;
@@ -151,7 +165,7 @@ impl Deliveries {
             if *number > self.candidates {
                 self.candidates = *number;
                 let text = candidate.to_string();
-                self.queue.push_back(Notice::Candidate(Some(IceCandidate {
+                self.prompt.push_back(Notice::Candidate(Some(IceCandidate {
                     candidate: format!("candidate:{text}"),
                     sdp_mid: Some("0".into()),
                     sdp_m_line_index: Some(0),
@@ -162,7 +176,7 @@ impl Deliveries {
         }
         if complete {
             self.candidates_ended = true;
-            self.queue.push_back(Notice::Candidate(None));
+            self.prompt.push_back(Notice::Candidate(None));
         }
         (fresh, complete)
     }
@@ -173,6 +187,9 @@ impl Deliveries {
             if let Some(aside) = self.asides.pop_front() {
                 return Some(Next::Aside(aside));
             }
+        }
+        if let Some(notice) = self.prompt.pop_front() {
+            return Some(Next::Notice(notice));
         }
         let held = match self.queue.front()? {
             Notice::Report(Report::Message(_)) => !self.started || paused,
@@ -220,9 +237,14 @@ impl Deliveries {
         (!run.is_empty()).then_some(run)
     }
 
+    /// Messages that wait.
+    pub fn messages(&self) -> usize {
+        self.queue.iter().filter(|notice| matches!(notice, Notice::Report(Report::Message(_)))).count()
+    }
+
     /// Messages that the owner did not take.
     pub fn give_back(&mut self, run: VecDeque<Message>) {
-        if !self.closed {
+        if !self.closed && !self.cut_off {
             run.into_iter().rev().for_each(|message| self.queue.push_front(Notice::Report(Report::Message(message))));
         }
     }

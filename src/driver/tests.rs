@@ -355,6 +355,77 @@ fn an_end_comes_after_all_that_was_sent_before_it_even_to_who_is_paused() {
     assert!(!a.heard(&offerer).iter().any(|heard| matches!(heard, Heard::Ended(_))));
 }
 
+/// One that takes no more after the first of fifty messages; it has all of them.
+fn slow(a: &End, b: &End) -> (Arc<Connection>, Arc<Connection>) {
+    let (offerer, answerer) = open(a, b);
+    for number in 0..50u8 {
+        offerer.send(ChannelId::FAST, false, &[number], false).unwrap();
+    }
+    until("all are acknowledged", || offerer.stats().buffered == 0);
+    answerer.start_reading();
+    assert_eq!(messages(&b.heard(&answerer)), [[0]]);
+    (offerer, answerer)
+}
+
+fn pausing(runtime: &Runtime) -> End {
+    let pause = |connection: &Arc<Connection>, heard: &Heard| {
+        if matches!(heard, Heard::Message(..)) {
+            connection.pause_reading();
+        }
+    };
+    End::new(runtime, config(), false, Box::new(pause))
+}
+
+#[test]
+fn what_becomes_of_the_path_is_told_to_who_takes_no_messages() {
+    let runtime = runtime();
+    let (a, b) = (End::plain(&runtime), pausing(&runtime));
+    let (_offerer, answerer) = slow(&a, &b);
+    let candidates = |heard: &[Heard]| heard.iter().filter(|heard| matches!(heard, Heard::Candidate(_))).count();
+    let before = candidates(&b.heard(&answerer));
+    answerer.restart_ice();
+    b.wait_for(&answerer, &Heard::State(LinkState::Checking));
+    b.driver.move_to(&["127.0.0.9".parse().unwrap()]);
+    b.wait(&answerer, "another candidate", |heard| (candidates(heard) > before).then_some(()));
+    for taken in 2..=50 {
+        assert_eq!(messages(&b.heard(&answerer)).len(), taken - 1);
+        answerer.resume_reading();
+    }
+    let heard = b.heard(&answerer);
+    assert!(messages(&heard).iter().map(|data| data[0]).eq(0..50));
+}
+
+#[test]
+fn an_end_is_told_to_who_takes_no_messages_and_they_before_it() {
+    let runtime = runtime();
+    let (a, b) = (End::plain(&runtime), pausing(&runtime));
+    let (offerer, answerer) = slow(&a, &b);
+    offerer.close(None);
+    b.wait_for(&answerer, &Heard::Ended(LinkEnd::RemoteClosed));
+    let heard = b.heard(&answerer);
+    assert!(messages(&heard).iter().map(|data| data[0]).eq(0..50));
+    assert!(matches!(heard.last(), Some(Heard::Ended(_))));
+    until("its place is free", || b.driver.stats().connections == 0);
+}
+
+#[test]
+fn who_is_about_to_close_hears_what_is_acknowledged_and_acknowledges_no_more() {
+    let runtime = runtime();
+    let (a, b) = (End::plain(&runtime), pausing(&runtime));
+    let (offerer, answerer) = slow(&a, &b);
+    assert_eq!(answerer.drain(), 0);
+    assert!(messages(&b.heard(&answerer)).iter().map(|data| data[0]).eq(0..50));
+    assert_eq!(answerer.send(ChannelId::FAST, false, b"", false), Err(SendError::NotOpen));
+    let before = b.driver.stats().datagrams_received;
+    offerer.send(ChannelId::FAST, false, b"late", false).unwrap();
+    // It comes again and again.
+    until("it has come", || b.driver.stats().datagrams_received > before + 1);
+    assert_eq!(answerer.stats().messages_received, 50);
+    answerer.close(None);
+    a.wait_for(&offerer, &Heard::Ended(LinkEnd::RemoteClosed));
+    assert_eq!(messages(&b.heard(&answerer)).len(), 50);
+}
+
 #[test]
 fn both_ends_may_close_at_once_with_full_queues() {
     let runtime = runtime();

@@ -465,7 +465,7 @@ impl Link {
             // The engine nominates on its next tick. Nothing but ICE runs yet, so that the tick may as well be now. A relayed
             // pair waits for it: a better one may answer until then.
             if let Err(error) = self.engine.handle_timeout(now + CHECK_INTERVAL) {
-                self.end(LinkEnd::Error(error.to_string()), output);
+                self.end_after_reading(now, LinkEnd::Error(error.to_string()), output);
             }
         }
         for round in 0..=MAX_ROUNDS {
@@ -501,7 +501,7 @@ impl Link {
             }
             if let Err(error) = self.engine.handle_timeout(now) {
                 // The engine stops at the first of its layers that fails: the rest would never be served again.
-                self.end(LinkEnd::Error(error.to_string()), output);
+                self.end_after_reading(now, LinkEnd::Error(error.to_string()), output);
                 break;
             }
             if self.path_found {

@@ -149,6 +149,11 @@ pub enum Action {
         connection: ConnectionId,
         control: Control,
     },
+    /// Give the application what has arrived on a link that is about to be dropped, before it hears anything else: the other end
+    /// takes it for delivered. Nothing more is taken from its network, or for it.
+    Drain {
+        connection: ConnectionId,
+    },
     /// Drop the link, at once or (`flush`) when what is queued for sending has left, the close deadline at the latest.
     /// No [`Input::LinkEnded`] is wanted, and one that was on its way is ignored.
     CloseLink {

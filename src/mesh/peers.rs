@@ -72,6 +72,9 @@ impl Mesh {
             // Two at once should not be, and yet both work.
             let (peer, connection) = (peer.id, id.clone());
             let decides = self.config.user_id < user_id;
+            if decides {
+                self.drain(&old);
+            }
             self.event(MeshEvent::PeerSwitched { peer, user_id, connection, native });
             if decides {
                 // One end decides, or both might close the other's choice.
@@ -80,6 +83,7 @@ impl Mesh {
             return;
         }
         // The member was restarted, and its old self is not coming back.
+        self.drain(&old);
         let left = self.connections.remove(&old).is_some_and(|old| old.left);
         self.actions.push_back(Action::CloseLink { connection: old, flush: false });
         let reason = if left { EndReason::Left } else { EndReason::ConnectionLost };
@@ -95,6 +99,13 @@ impl Mesh {
         let active = Some(connection.clone());
         self.peers.insert(user_id.clone(), Peer { id: peer, active, lost: None, held: None, unreported: None });
         self.event(MeshEvent::PeerOpen { peer, user_id, connection, native });
+    }
+
+    /// What has come on a link that was open is told before its end is.
+    fn drain(&mut self, id: &ConnectionId) {
+        if self.is_open(id) {
+            self.actions.push_back(Action::Drain { connection: id.clone() });
+        }
     }
 
     /// Closes one of our own connections in good order, with nobody to be told here.
@@ -191,6 +202,7 @@ impl Mesh {
     /// Lets go of a link, for a reason that is nobody's failure.
     pub(super) fn drop_connection(&mut self, now: Instant, id: &ConnectionId, reason: EndReason, detail: &str) {
         if self.connections.contains_key(id) {
+            self.drain(id);
             self.actions.push_back(Action::CloseLink { connection: id.clone(), flush: false });
             self.forget_connection(now, id, reason, detail, false);
         }
@@ -206,6 +218,7 @@ impl Mesh {
 
     /// Lets go of a link in favour of another, or because signaling is lost: nothing takes its place.
     pub(super) fn end_connection(&mut self, now: Instant, id: &ConnectionId, reason: EndReason, detail: &str) {
+        self.drain(id);
         if let Some(connection) = self.connections.remove(id) {
             // Its last figures are part of what is told of it.
             self.without(now, id, &connection, reason, detail);

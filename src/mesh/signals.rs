@@ -37,6 +37,8 @@ impl Mesh {
         if self.life != Life::Running || !self.up || self.joined {
             return;
         }
+        // What signaling was lost for is begun anew, unless it opened meanwhile.
+        self.end_unfinished(now, &[Stage::Connecting]);
         self.joined = true;
         let open = self.connections.iter().filter(|(_, connection)| connection.stage == Stage::Open);
         let connections: Vec<ConnectionId> = open.map(|(id, _)| id.clone()).collect();
@@ -52,8 +54,9 @@ impl Mesh {
         self.fill_spares(now);
     }
 
-    /// Open connections live on. Spares are the server's to forget, and what is half-way cannot go on: the server pairs
-    /// us anew with everyone that `init` does not name.
+    /// Open connections live on. Spares are the server's to forget, and what awaits an answer awaits it in vain. The rest may still open,
+    /// and be open at its other end already; what does not is ended when signaling is back, as the server pairs us anew with everyone
+    /// that `init` does not name.
     pub(super) fn signaling_down(&mut self, now: Instant) {
         self.up = false;
         self.asked = None;
@@ -63,17 +66,16 @@ impl Mesh {
         self.owed = 0;
         self.retry_spares = None;
         self.forget_repairs();
-        let unfinished: Vec<ConnectionId> = self
-            .connections
-            .iter()
-            .filter(|(_, connection)| connection.stage != Stage::Open)
-            .map(|(id, _)| id.clone())
-            .collect();
         for peer in self.peers.values_mut() {
             peer.held = None;
             peer.unreported = None;
         }
-        for id in unfinished {
+        self.end_unfinished(now, &[Stage::Spare, Stage::Answering]);
+    }
+
+    fn end_unfinished(&mut self, now: Instant, stages: &[Stage]) {
+        let unfinished = self.connections.iter().filter(|(_, connection)| stages.contains(&connection.stage));
+        for id in unfinished.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
             self.end_connection(now, &id, EndReason::ConnectionLost, "signaling was lost before the channel was open");
         }
     }
@@ -256,7 +258,7 @@ impl Mesh {
         }
     }
 
-    fn is_open(&self, id: &ConnectionId) -> bool {
+    pub(super) fn is_open(&self, id: &ConnectionId) -> bool {
         self.connections.get(id).is_some_and(|connection| connection.stage == Stage::Open)
     }
 

@@ -63,6 +63,10 @@ impl World {
                     self.pump(node, key)?;
                 }
             }
+            Action::Drain { connection } => {
+                // Applications are quick here: the pump tells what there is.
+                self.on_link(node, &connection, |_, _| ())?;
+            }
             Action::CloseLink { connection, flush } => {
                 self.close_link(node, &connection, flush.then_some(self.close_timeout))?;
             }

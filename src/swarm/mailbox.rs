@@ -227,7 +227,7 @@ impl Handler for Reports {
                 Event::Stream { peer, name, tracks: tracks.into_iter().map(|track| track.0).collect() }
             }
             MediaReport::KeyFrameWanted { track } => {
-                return self.events.push_wanted(connection, Event::KeyFrameWanted { peer, track: track.0 });
+                return self.events.push_wanted(connection, peer, track.0);
             }
             MediaReport::Nonsense(detail) => {
                 let detail = format!("{}: {detail}", open.peer.user_id());

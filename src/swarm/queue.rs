@@ -4,12 +4,12 @@
 //! are told to read no more, and resumed when half of it was taken. What a peer can cause all the same, by way of the server, has a
 //! limit of its own, past which the peer is cut off; and while too much waits of what the server causes, the server is not listened to.
 
-use super::event::Event;
+use super::event::{Event, Peer};
 use super::readiness::Readiness;
 use crate::driver::{Connection, Driver, CONVERSATION};
 use crate::media::TrackId;
 use once_cell::sync::OnceCell;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -20,6 +20,10 @@ use tokio::sync::Notify;
 
 /// What the server has caused may wait up to this weight, however little the application lets wait of messages.
 const LEAST_OWN: usize = 256 * 1024;
+
+/// What links that have ended may leave behind beside the limit, so that their ends need not wait for a slow reader: as much as 32 have in
+/// their windows. What is more waits with its end until it is read.
+const MAX_LEFT: usize = 32 << 20;
 
 /// Beside its bytes, a waiting message costs about this much.
 const EVENT_OVERHEAD: usize = 128;
@@ -75,6 +79,8 @@ struct State {
     media_weight: usize,
     /// What the rest weighs: the server's doing, and the room's.
     own_weight: usize,
+    /// Who wants a key frame of what, by peer and track.
+    wanted: HashSet<(u64, u64)>,
     paused: Vec<Weak<Connection>>,
     waiting: usize,
     /// The waiting thread that reads the sockets meanwhile.
@@ -149,8 +155,14 @@ impl State {
             asides.fetch_add(1, Ordering::Relaxed);
         }
         self.events.push_back(Waiting { at: now, event, weight, drops: None, asides, own: false });
+        let draining = connection.is_draining();
+        let limit = if draining { limit.saturating_add(MAX_LEFT) } else { limit };
         if self.weight >= limit && !connection.is_paused() {
-            connection.pause_reading();
+            if draining {
+                connection.hold_the_rest();
+            } else {
+                connection.pause_reading();
+            }
             self.paused.push(Arc::downgrade(connection));
         }
     }
@@ -233,7 +245,10 @@ impl EventQueue {
 
     /// The same for what is no message: it comes even if the connection is held up, but holds it up too.
     pub fn push_of(&self, connection: &Arc<Connection>, event: Event) {
-        let mut state = self.lock();
+        self.add_of(self.lock(), connection, event);
+    }
+
+    fn add_of(&self, mut state: MutexGuard<'_, State>, connection: &Arc<Connection>, event: Event) {
         if state.last || connection.is_closed() {
             return;
         }
@@ -241,15 +256,18 @@ impl EventQueue {
             drop(state);
             return connection.exceed("it causes events without end");
         }
+        if let Event::KeyFrameWanted { peer, track } = &event {
+            state.wanted.insert((peer.id(), *track));
+        }
         state.add(connection, Instant::now(), event, self.limit, true);
         self.announce(state, 1);
     }
 
-    /// That a peer wants a key frame is said once, until it is taken.
-    pub fn push_wanted(&self, connection: &Arc<Connection>, event: Event) {
-        let waits = self.lock().events.iter().any(|waiting| waiting.event == event);
-        if !waits {
-            self.push_of(connection, event);
+    /// That a peer wants a key frame of a track is said once, until it is taken.
+    pub fn push_wanted(&self, connection: &Arc<Connection>, peer: Peer, track: u64) {
+        let state = self.lock();
+        if !state.wanted.contains(&(peer.id(), track)) {
+            self.add_of(state, connection, Event::KeyFrameWanted { peer, track });
         }
     }
 
@@ -404,8 +422,12 @@ impl EventQueue {
                 if let Some(asides) = asides {
                     asides.fetch_sub(1, Ordering::Relaxed);
                 }
-                if matches!(event, Event::Text { .. } | Event::Binary { .. }) {
-                    state.heard = Some(at);
+                match &event {
+                    Event::Text { .. } | Event::Binary { .. } => state.heard = Some(at),
+                    Event::KeyFrameWanted { peer, track } => {
+                        state.wanted.remove(&(peer.id(), *track));
+                    }
+                    _ => {}
                 }
                 if drops.is_some() {
                     state.media_weight -= weight;
@@ -565,6 +587,23 @@ mod tests {
         connection.close(None);
         queue.push_of(&connection, junk());
         assert_eq!(queue.len(), 5, "nothing comes after it was closed");
+    }
+
+    #[test]
+    fn what_an_ended_link_leaves_behind_is_bounded() {
+        let (_runtime, driver) = driver();
+        let (connection, _) = driver.offer("c".into()).unwrap();
+        let (queue, peer) = (EventQueue::new(1000, 1000), Peer::new(crate::mesh::PeerId(12), "bo".into()));
+        let message = || Some(Event::Binary { peer: peer.clone(), channel: 0, data: [0; 100_000][..].into() });
+        connection.pause_reading();
+        // It has ended.
+        connection.exceed("everything");
+        queue.push_messages(&connection, message);
+        assert!(connection.is_paused(), "it would go on for ever");
+        assert!((MAX_LEFT / 101_000..MAX_LEFT / 99_000).contains(&queue.len()), "{}", queue.len());
+        while connection.is_paused() {
+            pop(&queue).expect("it is resumed when it is read");
+        }
     }
 
     #[cfg(unix)]

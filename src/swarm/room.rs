@@ -183,6 +183,7 @@ impl Room {
                     let _ = link.send(ChannelId::FAST, true, control.to_text().as_bytes(), true);
                 }
             }
+            Action::Drain { connection } => self.drain(&connection),
             Action::CloseLink { connection, flush } => {
                 self.close(&connection, flush.then(|| Instant::now() + self.close_timeout));
             }
@@ -219,6 +220,14 @@ impl Room {
         tracing::debug!(%connection, %error, "a link failed");
         self.close(&connection, None);
         self.input(Input::LinkEnded { connection, cause: LinkEnd::Error(error.to_string()) });
+    }
+
+    fn drain(&mut self, connection: &ConnectionId) {
+        let untold = self.connections.get(connection).map_or(0, |link| link.drain());
+        if untold > 0 {
+            let detail = format!("{untold} messages on connection {connection} are lost: too much waits to be read");
+            self.events.push(Event::Error { code: ErrorCode::Protocol, detail });
+        }
     }
 
     /// Closes one, at once or when what is queued has left, and forgets it.

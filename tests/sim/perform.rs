@@ -94,6 +94,10 @@ impl World {
                     self.send_control(node, connection, control)?;
                 }
             }
+            // Everything is told as it comes.
+            Action::Drain { connection } => {
+                self.must_have(node, &connection)?;
+            }
             Action::CloseLink { connection, flush } => {
                 if self.must_have(node, &connection)? {
                     self.may_close(&connection)?;

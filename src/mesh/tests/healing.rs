@@ -282,8 +282,9 @@ fn offers_that_were_on_their_way_are_repeated_when_signaling_is_back() {
     bench.accept("c", "carol", "carol");
     bench.input(Input::SignalingDown);
     let actions = bench.input(Input::SignalingUp);
-    assert!(matches!(&actions[0], Action::Signal(ClientMessage::Init { connections, .. }) if connections.len() == 1));
-    assert_eq!(actions[1], Action::RepeatOffer { connection: "b".into() });
+    assert_eq!(actions[1], close_link("c"), "that one is begun anew");
+    assert!(matches!(&actions[2], Action::Signal(ClientMessage::Init { connections, .. }) if connections.len() == 1));
+    assert_eq!(actions[3], Action::RepeatOffer { connection: "b".into() });
     let again = Input::LinkOffer { connection: "b".into(), sdp: sdp("me") };
     let offer = ClientMessage::Offer { id: "b".into(), sdp: sdp("me") };
     assert_eq!(bench.input(again), [Action::Signal(offer)]);

@@ -14,12 +14,12 @@ fn states(member: &Member) -> Vec<LinkState> {
 }
 
 fn say(from: &Member, peer: u64, to: &Member, text: &str) {
+    let writables = |events: &[Event]| events.iter().filter(|event| matches!(event, Event::Writable { .. })).count();
     loop {
+        let before = writables(&from.events());
         match from.swarm.send_text(peer, text) {
             Ok(()) => break,
-            Err(Error::WouldBlock) => {
-                from.wait("room", |events| matches!(events.last(), Some(Event::Writable { .. })).then_some(()));
-            }
+            Err(Error::WouldBlock) => from.wait("room", |events| (writables(events) > before).then_some(())),
             Err(error) => panic!("{error}"),
         }
     }
@@ -99,6 +99,42 @@ fn a_link_that_is_lost_for_good_is_replaced_under_the_same_peer() {
         assert_eq!(states(member).last(), Some(&LinkState::Connected));
         none_ended(member);
     }
+}
+
+#[test]
+fn what_a_link_has_acknowledged_is_delivered_when_another_takes_its_place() {
+    let carrier = Carrier::new();
+    let (ada, bo) = (carrier.join(config("ada")), carrier.join(config("bo")));
+    let (to_ada, to_bo) = (bo.peer("ada"), ada.peer("bo"));
+    // As if its application were slow.
+    ada.swarm.peers.get(to_bo).unwrap().connection.pause_reading();
+    let texts: Vec<String> = (0..20).map(|number| format!("message {number}")).collect();
+    texts.iter().for_each(|text| bo.swarm.send_text(to_ada, text).unwrap());
+    let deadline = Instant::now() + super::common::PATIENCE;
+    while bo.swarm.buffered(to_ada, FAST).unwrap() > 0 {
+        assert!(Instant::now() < deadline, "they are not acknowledged");
+        std::thread::yield_now();
+    }
+    // Its link ends, and only at this end.
+    let sockets = bo.swarm.driver.fall_silent();
+    bo.swarm.peers.get(to_ada).unwrap().connection.break_at_next_datagram();
+    ada.swarm.send_text(to_bo, "perhaps lost").unwrap();
+    let reconnecting = |event: &Event| matches!(event, Event::PeerState { state: LinkState::Reconnecting, .. });
+    bo.wait("the loss of the link", |events| events.iter().any(reconnecting).then_some(()));
+    bo.swarm.driver.speak_again(sockets);
+    let events = ada.wait("another link", |events| {
+        let connected = |event: &Event| matches!(event, Event::PeerState { state: LinkState::Connected, .. });
+        events.iter().any(connected).then(|| events.to_vec())
+    });
+    let lost = events.iter().position(reconnecting).unwrap();
+    assert!(matches!(events[lost], Event::PeerState { unacknowledged: 12, .. }), "{:?}", events[lost]);
+    let heard = events[..lost].iter().filter_map(|event| match event {
+        Event::Text { text, .. } => Some(String::from_utf8(text.to_vec()).unwrap()),
+        _ => None,
+    });
+    assert_eq!(heard.collect::<Vec<_>>(), texts);
+    say(&bo, to_ada, &ada, "after");
+    say(&ada, to_bo, &bo, "and back");
 }
 
 #[test]

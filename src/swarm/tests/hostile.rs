@@ -166,10 +166,10 @@ fn a_wish_for_a_key_frame_waits_once() {
     let events = EventQueue::new(1000, 1000);
     let peer = Peer::new(PeerId(10), "bo".into());
     for round in 0..100 {
-        events.push_wanted(&link, Event::KeyFrameWanted { peer: peer.clone(), track: round % 2 });
+        events.push_wanted(&link, peer.clone(), round % 2);
     }
     assert_eq!(heard(&events).len(), 2);
-    events.push_wanted(&link, Event::KeyFrameWanted { peer, track: 0 });
+    events.push_wanted(&link, peer, 0);
     assert_eq!(heard(&events).len(), 1);
 }
 
