@@ -153,6 +153,21 @@ async fn a_room_has_a_limit_of_members_and_a_member_of_spares() {
     assert_eq!(eve.hear_refusal().await, ("too-many-rooms".into(), 4006));
 }
 
+/// Else whoever comes next waits a second or longer, until its system asks once more.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn many_may_come_before_the_first_is_let_in() {
+    let server = Server::bind(ServerConfig::new("127.0.0.1:0".parse().unwrap(), by_secret())).await.unwrap();
+    let address = server.local_addr().unwrap();
+    let most: usize = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse().unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..most.min(1000) {
+        waiting.push(soon("connection", TcpStream::connect(address)).await.unwrap());
+    }
+    tokio::spawn(server.serve());
+    Client::join(address, "ada", "room").await.sync().await;
+}
+
 #[tokio::test]
 async fn connections_have_a_limit() {
     let server = serve(|config| config.max_connections = 2).await;

@@ -12,11 +12,24 @@ use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 /// The headers of a request with its token. hyper's default would let a stranger have 400 KiB kept.
 const MAX_REQUEST_HEAD: usize = 32 * 1024;
+
+/// Connections that wait to be accepted, if the system allows as many. The standard library's 128 are soon there when a server is back, or
+/// attacked, and whoever is one too many asks again after a second, then three.
+const BACKLOG: u32 = 4096;
+
+pub(super) fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv6() { TcpSocket::new_v6()? } else { TcpSocket::new_v4()? };
+    // Elsewhere it lets others take the port.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 #[derive(Clone)]
 pub(super) struct Tls(TlsAcceptor);

@@ -222,7 +222,7 @@ impl Server {
     pub async fn bind(config: ServerConfig) -> Result<Self, ServerError> {
         config.authenticator.check().map_err(ServerError::Authenticator)?;
         let tls = config.tls.as_ref().map(Tls::load).transpose().map_err(ServerError::Tls)?;
-        let listener = TcpListener::bind(config.listen).await.map_err(|e| ServerError::Listen(config.listen, e))?;
+        let listener = listener::listen(config.listen).map_err(|e| ServerError::Listen(config.listen, e))?;
         Ok(Self { shared: Shared::new(config), listener, tls })
     }
 
