@@ -29,6 +29,8 @@ struct Ends {
     answerer: String,
     /// When its ends were last credited for it.
     credited: Instant,
+    /// Both ends have named it, and either may have been told before that it was none any more: whoever names it is told that it is one.
+    named: bool,
 }
 
 impl Ends {
@@ -174,12 +176,18 @@ impl Room {
         member.lost_until = None;
         let alive: BTreeSet<&ConnectionId> = alive.iter().collect();
         let gone: Vec<ConnectionId> = member.links.iter().filter(|id| !alive.contains(id)).cloned().collect();
-        let mut messages: Messages = alive.into_iter().filter_map(|id| self.claim(now, user_id, id)).collect();
+        let mut messages = Messages::new();
+        for id in alive {
+            messages.extend(self.claim(now, user_id, id));
+            if self.links.get(id).is_some_and(|ends| ends.named && ends.other(user_id).is_some()) {
+                messages.push((session, ServerMessage::Linked { id: id.clone() }));
+            }
+        }
         messages.extend(gone.into_iter().filter_map(|id| self.unlink(now, id, user_id, Why::Connection)));
         messages
     }
 
-    /// A connection that this server did not see made lives, says one end. If the other has said so before, it is told.
+    /// A connection that this server did not see made, or had given up, lives, says one end. If the other has said so before, it is told.
     fn claim(&mut self, now: Instant, user_id: &str, id: &ConnectionId) -> Option<(SessionId, ServerMessage)> {
         if self.links.contains_key(id) || self.spare_owners.contains_key(id) || !is_proper(id) {
             return None;
@@ -192,6 +200,9 @@ impl Room {
                     member.claims.retain(|claim| claim != id);
                 }
                 self.link(now, id.clone(), &other, user_id);
+                if let Some(ends) = self.links.get_mut(id) {
+                    ends.named = true;
+                }
                 Some((self.session_of(&other)?, ServerMessage::Linked { id: id.clone() }))
             }
             None => {
@@ -298,7 +309,7 @@ impl Room {
                 member.ended.retain(|(_, ended)| *ended != id);
             }
         }
-        let ends = Ends { offerer: offerer.to_owned(), answerer: answerer.to_owned(), credited: now };
+        let ends = Ends { offerer: offerer.to_owned(), answerer: answerer.to_owned(), credited: now, named: false };
         self.links.insert(id, ends);
     }
 

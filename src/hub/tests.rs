@@ -470,6 +470,22 @@ fn who_is_refused_is_told_and_paired_anew_when_it_asks() {
 }
 
 #[test]
+fn both_ends_of_a_link_that_was_given_up_hear_that_it_is_one_again() {
+    let (mut bench, alice, bob) = linked(|_| {});
+    bench.hub.disconnect(bench.now, bob);
+    bench.pass(SECOND * 10);
+    assert_eq!(bench.heard(alice), ["lost c"]);
+    bench.hub.disconnect(bench.now, alice);
+    let bob = bench.connect("bob");
+    bench.init(bob, "bob", &["c"]);
+    assert_eq!(bench.heard(bob), ["linked c"]);
+    let alice = bench.connect("alice");
+    bench.init(alice, "alice", &["c"]);
+    assert_eq!(bench.heard(alice), ["linked c"], "she was away when bob named it");
+    assert_eq!(bench.heard(bob), Vec::<String>::new());
+}
+
+#[test]
 fn a_newer_session_supersedes_and_keeps_what_it_names() {
     let (mut bench, alice, bob) = linked(|_| {});
     let carol = bench.join("carol");

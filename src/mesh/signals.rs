@@ -108,7 +108,12 @@ impl Mesh {
             ServerMessage::Candidate { id, candidate } => self.candidate(id, candidate),
             ServerMessage::Linked { id } => {
                 if let Some(connection) = self.connections.get_mut(&id) {
-                    (connection.unlinked, connection.left, connection.silent) = (false, false, false);
+                    let was_unlinked = std::mem::take(&mut connection.unlinked);
+                    (connection.left, connection.silent) = (false, false);
+                    if was_unlinked {
+                        // What the link had to say meanwhile was not carried.
+                        self.actions.push_back(Action::RepeatOffer { connection: id });
+                    }
                 }
             }
             ServerMessage::LeaveSwarm { id, refused: Some(reason), .. } => self.refused(now, &id, reason),

@@ -269,7 +269,9 @@ fn a_connection_that_is_linked_again_is_restarted_again() {
     bench.leave_swarm("b");
     let lost = || Input::PathLost { connection: "b".into() };
     assert_eq!(bench.input(lost()), [told(bob, LinkState::Disconnected)], "by a server that does not carry it");
-    assert_eq!(bench.hear(ServerMessage::Linked { id: "b".into() }), []);
+    let linked = || ServerMessage::Linked { id: "b".into() };
+    assert_eq!(bench.hear(linked()), [Action::RepeatOffer { connection: "b".into() }], "it was not carried");
+    assert_eq!(bench.hear(linked()), []);
     assert_eq!(bench.input(lost()), [told(bob, LinkState::Disconnected), restart("b")]);
     // Nor has it left.
     assert_eq!(bench.ended("b", LinkEnd::IceFailed)[0], told(bob, LinkState::Reconnecting));
