@@ -106,6 +106,8 @@ impl World {
                 match reason {
                     CloseReason::Left => Ok(()),
                     _ if lost || self.members[node].socket != Some(socket) => Ok(()),
+                    // Its successor came in before its own word that it leaves.
+                    CloseReason::Superseded if self.members[node].life == Life::Closed => Ok(()),
                     _ => Err(format!("{} was thrown out: {reason:?}", self.name(node))),
                 }
             }
