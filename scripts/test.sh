@@ -6,13 +6,20 @@ export RTCSWARM_LIBRARY="$PWD/target/release/librtcswarm.so"
 [ "$(uname -s)" = Darwin ] && RTCSWARM_LIBRARY="${RTCSWARM_LIBRARY%.so}.dylib"
 venv="${VENV:-build/venv}"
 mkdir -p build
-trap 'kill "${swift:-}" 2>/dev/null || true' EXIT
+trap 'kill "${tests:-}" "${swift:-}" 2>/dev/null || true' EXIT
 
 # With the minutes and seconds since the first.
 step() { printf '\n== %d:%02d %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$1"; }
 
 step "Rust: units, swarms over loopback, server, simulator, STUN and TURN, emulated networks, a soak, header"
+# The tests are compiled beside the library, whose last stage is the work of one core.
+cargo test --no-run >build/cargo-test.log 2>&1 &
+tests=$!
 make --no-print-directory build
+wait $tests || {
+  cat build/cargo-test.log
+  exit 1
+}
 cargo test --quiet
 step "C and C++: compile matrix, contract, valgrind, ABI, installed by pkg-config and CMake, Debian packages"
 tests/c/run.sh
