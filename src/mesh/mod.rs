@@ -476,13 +476,16 @@ impl Mesh {
             self.fail_connection(now, &id, reason, detail);
         }
         for peer in self.peers.values_mut() {
-            if peer.held.as_ref().is_some_and(|held| held.deadline <= now) {
-                peer.held = None;
+            if let Some(held) = peer.held.take_if(|held| held.deadline <= now) {
+                // The server takes the two for linked by it.
+                peer.unreported = Some(held.connection);
             }
         }
         if self.retry_spares.is_some_and(|at| at <= now) {
             self.fill_spares(now);
         }
+        // There is room also when a spare was taken by who is a peer already.
+        self.pay_owed(now);
         self.give_up_lost(now);
         self.send_restarts(now);
         self.send_repairs(now);

@@ -30,7 +30,8 @@ impl Mesh {
         self.connections.values().filter(|connection| connection.stage == Stage::Spare).count()
     }
 
-    fn pay_owed(&mut self, now: Instant) {
+    /// As many of them as there is room for.
+    pub(super) fn pay_owed(&mut self, now: Instant) {
         if self.retry_spares.is_some_and(|at| now < at) {
             return;
         }
