@@ -20,6 +20,7 @@ wait $tests || {
   cat build/cargo-test.log
   exit 1
 }
+tests=
 cargo test --quiet
 step "C and C++: compile matrix, contract, valgrind, ABI, installed by pkg-config and CMake, Debian packages"
 tests/c/run.sh
@@ -38,6 +39,7 @@ wait $swift || {
   cat build/swift-test.log
   exit 1
 }
+swift=
 cat build/swift-test.log
 step "Browser: the JS original in Chromium and in Node, in one room with native peers"
 tests/browser/run.sh

@@ -52,6 +52,8 @@ struct Member {
     newest: Option<SessionId>,
     /// The running swarm that it is, if it said so.
     instance: Option<String>,
+    /// The one before that.
+    superseded: Option<String>,
     /// When the grace period ends.
     lost_until: Option<Instant>,
     /// Oldest first.
@@ -131,8 +133,11 @@ impl Room {
 
     /// Whether this user is there by another running swarm than the one that comes back: that one came later.
     pub fn has_later(&self, user_id: &str, instance: &Instance) -> bool {
-        let member = self.members.get(user_id);
-        instance.resumes && member.is_some_and(|member| member.instance.as_ref() != Some(&instance.id))
+        let id = Some(&instance.id);
+        // Who was alone was told nothing, and does not know that it was in the room.
+        self.members.get(user_id).is_some_and(|member| {
+            member.instance.as_ref() != id && (instance.resumes || member.superseded.as_ref() == id)
+        })
     }
 
     #[cfg(test)]
@@ -172,7 +177,10 @@ impl Room {
         self.forget_claims(user_id);
         let member = self.members.entry(user_id.to_owned()).or_default();
         (member.session, member.newest) = (Some(session), Some(session));
-        member.instance = instance.map(|instance| instance.id);
+        let instance = instance.map(|instance| instance.id);
+        if member.instance != instance {
+            member.superseded = std::mem::replace(&mut member.instance, instance);
+        }
         member.lost_until = None;
         let alive: BTreeSet<&ConnectionId> = alive.iter().collect();
         let gone: Vec<ConnectionId> = member.links.iter().filter(|id| !alive.contains(id)).cloned().collect();

@@ -538,6 +538,10 @@ fn who_comes_back_does_not_take_the_place_of_who_came_later() {
     bench.message(browser, &ClientMessage::Close);
     let woken = enter(&mut bench, "phone", true);
     assert_eq!(bench.close_reason(woken), None);
+    // Alone it was told nothing, and does not say that it comes back.
+    let tablet = enter(&mut bench, "tablet", false);
+    let woken = enter(&mut bench, "phone", false);
+    assert_eq!((bench.close_reason(woken), bench.close_reason(tablet)), (Some(CloseReason::Superseded), None));
     let endless = enter(&mut bench, &"x".repeat(129), false);
     assert_eq!(bench.close_reason(endless), Some(CloseReason::BadInit));
 }

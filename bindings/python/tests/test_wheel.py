@@ -165,7 +165,7 @@ def unpacked(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_sdist_has_the_crate_as_it_is(unpacked: Path):
     files = [ROOT / name for name in ("Cargo.toml", "Cargo.lock")]
-    for folder in ("src", "include", "bindings/c", "bindings/kotlin/jni"):
+    for folder in ("src", "vendor", "include", "bindings/c", "bindings/kotlin/jni"):
         files += (ROOT / folder).rglob("*")
     expected = {path.relative_to(ROOT): path.read_bytes() for path in files if path.is_file()}
     assert expected == {path.relative_to(unpacked): path.read_bytes() for path in unpacked.rglob("*") if path.is_file()}

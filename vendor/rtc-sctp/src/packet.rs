@@ -127,6 +127,7 @@ impl PartialDecode {
     pub(crate) fn finish(self) -> Result<Packet> {
         let mut chunks = vec![];
         let mut offset = 0;
+        let mut forwarded = false;
         loop {
             // Exact match, no more chunks
             if offset == self.remaining.len() {
@@ -157,6 +158,10 @@ impl PartialDecode {
 
             let chunk_value_padding = get_padding_size(c.value_length());
             offset += CHUNK_HEADER_SIZE + c.value_length() + chunk_value_padding;
+            // rtcswarm: each makes the association go through all its streams, and the first says it all.
+            if ct == CT_FORWARD_TSN && std::mem::replace(&mut forwarded, true) {
+                continue;
+            }
             chunks.push(c);
         }
 

@@ -223,6 +223,7 @@ impl RtoManager {
         self.srtt
     }
 
+    /// rtcswarm: without what it was backed off by.
     fn measured(&self) -> u64 {
         (self.srtt + ((4.0 * self.rttvar) as u64).max(RTT_MARGIN)).clamp(RTO_MIN, RTO_MAX)
     }
@@ -266,6 +267,7 @@ fn calculate_next_timeout(rto: u64, n_rtos: usize) -> u64 {
     //        <- RTO * 2 ("back off the timer").  The maximum value discussed
     //        in rule C7 above (RTO.max) may be used to provide an upper bound
     //        to this doubling operation.
+    // rtcswarm: in the place of RTO.max.
     let most = BACKOFF_MAX.max(rto);
     if n_rtos < 31 {
         std::cmp::min(rto << n_rtos, most)
