@@ -224,9 +224,9 @@ def check(block: Block) -> bool:
 
 
 def check_tests(row: str) -> int:
-    """Of a row in a table whose last cell names tests, `FILE`: `NAME`, `NAME`; `FILE`: ...: each is in its file. Gives how many."""
+    """Of a row whose last cell is `FILE`: `TEST`, `TEST`; ...: each test is in its file. Gives how many."""
     source, count = None, 0
-    for ticks, quoted in re.findall(r"(`+)(.+?)\1", row.rstrip(" |").rsplit(" | ", 1)[-1]):
+    for _, quoted in re.findall(r"(`+)(.+?)\1", row.rstrip(" |").rsplit(" | ", 1)[-1]):
         if re.fullmatch(r"(src|tests)/\S+\.(rs|mjs)", quoted):
             source = (ROOT / quoted).read_text() if (ROOT / quoted).is_file() else None
             if source is None:
