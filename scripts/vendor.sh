@@ -2,6 +2,7 @@
 # Holds the packages in vendor to what they say they are: as they are published, and vendor/NAME.patch. With "renew": makes them so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+command -v patch >/dev/null || { echo "vendor.sh: patch is missing: install it (Debian: patch)" >&2; exit 1; }
 version=0.21.1
 scratch="$(mktemp -d)"
 trap 'rm -rf "$scratch"' EXIT
