@@ -1322,7 +1322,8 @@ int32_t rtcswarm_broadcast_text(struct rtcswarm *swarm,
  RTCSWARM_ERR_NO_CHANNEL. `label` and `protocol` (may be NULL) are UTF-8 of 256 bytes at most; several
  channels may have one label. `ordered`: not 0 for messages in the order in which they were sent.
  `reliability` is RTCSWARM_RELIABLE, RTCSWARM_MAX_RETRANSMITS or RTCSWARM_MAX_LIFETIME with its `limit` of
- 0 to 65535. RTCSWARM_ERR_UNSUPPORTED also where the peer has as many channels as it may.
+ 0 to 65535. RTCSWARM_ERR_UNSUPPORTED also where the peer has as many channels as it may; RTCSWARM_ERR_STATE
+ while the link to the peer is made anew.
  */
 int32_t rtcswarm_channel_open(struct rtcswarm *swarm,
                               uint64_t peer,

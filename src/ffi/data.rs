@@ -82,7 +82,8 @@ pub const RTCSWARM_MAX_LIFETIME: i32 = 2;
 /// RTCSWARM_ERR_NO_CHANNEL. `label` and `protocol` (may be NULL) are UTF-8 of 256 bytes at most; several
 /// channels may have one label. `ordered`: not 0 for messages in the order in which they were sent.
 /// `reliability` is RTCSWARM_RELIABLE, RTCSWARM_MAX_RETRANSMITS or RTCSWARM_MAX_LIFETIME with its `limit` of
-/// 0 to 65535. RTCSWARM_ERR_UNSUPPORTED also where the peer has as many channels as it may.
+/// 0 to 65535. RTCSWARM_ERR_UNSUPPORTED also where the peer has as many channels as it may; RTCSWARM_ERR_STATE
+/// while the link to the peer is made anew.
 // Safety: `swarm` is NULL or lives; `label` and `protocol` are NULL or strings; `out` is NULL or valid.
 #[no_mangle]
 pub unsafe extern "C" fn rtcswarm_channel_open(

@@ -66,11 +66,14 @@ impl From<DriverError> for Error {
 }
 
 impl Error {
-    /// A refused channel to `peer`.
-    pub(crate) fn from_open(error: OpenError, peer: u64) -> Self {
+    /// What a call is answered that needs a link where there is none for now.
+    pub(crate) const LOST: Self = Self::State("the link to this peer is being made anew");
+
+    /// A refused channel to a peer.
+    pub(crate) fn from_open(error: OpenError) -> Self {
         match error {
-            // Its link is over, and it will be told to be closed in a moment.
-            OpenError::NotOpen => Self::NoPeer(peer),
+            // Its link has just ended: another follows, or the peer's end does.
+            OpenError::NotOpen => Self::LOST,
             OpenError::Full => Self::Unsupported("the peer has as many channels, of as many kinds, as it may"),
             OpenError::Unusable(text) => Self::Invalid(text),
         }

@@ -287,7 +287,7 @@ impl Swarm {
     }
 
     /// Opens a further channel to a native peer; [`Event::ChannelOpen`] follows at both ends. Gives its
-    /// number.
+    /// number. [`Error::State`] while the link to the peer is made anew.
     pub fn open_channel(&self, peer: u64, label: &str, options: &ChannelOptions) -> Result<u32, Error> {
         self.running()?;
         if label.len() > MAX_LABEL_BYTES || options.protocol.len() > MAX_LABEL_BYTES {
@@ -301,10 +301,10 @@ impl Swarm {
             return Err(Error::Unsupported("the peer runs the JS original, which hears no channel but its first"));
         }
         if open.is_lost() {
-            return Err(Error::State("the link to this peer is being made anew"));
+            return Err(Error::LOST);
         }
         let opened = open.connection.open_channel(label, options);
-        opened.map(|channel| channel.0).map_err(|error| Error::from_open(error, peer))
+        opened.map(|channel| channel.0).map_err(Error::from_open)
     }
 
     /// Closes a further channel: what was sent on it before still arrives, what comes on it is dropped. `fast` ends with its peer only.
