@@ -2,10 +2,10 @@
 //! made, for the same peer.
 //!
 //! The restart is offered under the same connection id, by who made the connection's first offer, or by the other end if that is slow
-//! to notice. It needs the server to carry it: while that is away it waits, and before a path is given up that may only be cut for
-//! a while the server is asked for a sign of life, for what cut the path may have cut the way to the server too. A link that fails all
-//! the same is dropped at the server, which pairs the two anew (`repair`). Until there is a new link the peer stays as it is; it ends when
-//! that takes too long, or when the other end turns out to be another instance.
+//! to notice. It needs the server to carry it: while that is away, or has let go of the link, it waits, and before a path is given up
+//! that may only be cut for a while the server is asked for a sign of life, for what cut the path may have cut the way to the server
+//! too. A link that fails all the same is dropped at the server, which pairs the two anew (`repair`). Until there is a new link the peer
+//! stays as it is; it ends when that takes too long, or when the other end turns out to be another instance.
 
 use super::{Action, Connection, EndReason, LinkState, Lost, Mesh, MeshEvent, Stage};
 use crate::protocol::ConnectionId;
@@ -68,26 +68,24 @@ impl Mesh {
         }
         let mut ask = false;
         for (id, connection) in &mut self.connections {
-            // What the server has let go of it does not carry.
-            let unlinked = connection.unlinked;
-            let Some(restart) = connection.restart.filter(|restart| restart.at <= now) else { continue };
-            if restart.asks && !unlinked {
+            // What the server has let go of it does not carry: it waits until that is linked again.
+            let due = connection.restart.filter(|restart| restart.at <= now && !connection.unlinked);
+            let Some(restart) = due else { continue };
+            if restart.asks {
                 ask = true;
                 continue;
             }
-            connection.restart = None;
-            if !unlinked {
-                let (since, sent) = self.restarts.get_or_insert((now, 0));
-                if *since + PAUSE <= now {
-                    (*since, *sent) = (now, 0);
-                }
-                if *sent == AT_ONCE {
-                    connection.restart = Some(Restart { at: *since + PAUSE, ..restart });
-                    continue;
-                }
-                *sent += 1;
-                self.actions.push_back(Action::RestartIce { connection: id.clone() });
+            let (since, sent) = self.restarts.get_or_insert((now, 0));
+            if *since + PAUSE <= now {
+                (*since, *sent) = (now, 0);
             }
+            if *sent == AT_ONCE {
+                connection.restart = Some(Restart { at: *since + PAUSE, ..restart });
+                continue;
+            }
+            connection.restart = None;
+            *sent += 1;
+            self.actions.push_back(Action::RestartIce { connection: id.clone() });
         }
         if ask && self.asked.is_none() {
             self.asked = Some(now);
@@ -111,6 +109,7 @@ impl Mesh {
         let waits = |restart: &Restart| self.joined && !(restart.asks && self.asked.is_some());
         self.connections
             .values()
+            .filter(|connection| !connection.unlinked)
             .filter_map(|connection| connection.restart)
             .filter(waits)
             .map(|restart| restart.at)

@@ -341,4 +341,32 @@ mod tests {
             }
         }
     }
+
+    /// Nothing is acknowledged before it is sent again: what tells is that it came twice.
+    #[test]
+    fn a_round_trip_of_more_than_two_seconds_is_measured_and_nothing_is_sent_twice_for_ever() {
+        let (mut pair, _, _) = met();
+        let mut under_way: VecDeque<(Instant, usize, Vec<u8>)> = VecDeque::new();
+        let mut said = Vec::new();
+        for tick in 0..1000 {
+            if tick % 100 == 0 {
+                pair.send(0, 1, b"far away");
+                said.push(0);
+            }
+            for from in 0..2 {
+                for packet in std::mem::take(&mut pair.ends[from].outbox) {
+                    *said.last_mut().unwrap() += usize::from(from == 0 && packet[12] == DATA);
+                    under_way.push_back((pair.now + Duration::from_millis(1500), from, packet));
+                }
+            }
+            pair.wait(Duration::from_millis(100));
+            while under_way.front().is_some_and(|(at, ..)| *at <= pair.now) {
+                let (_, from, packet) = under_way.pop_front().unwrap();
+                pair.ends[1 - from].hear(pair.now, packet);
+            }
+            pair.turn();
+        }
+        assert_eq!(pair.ends[1].messages, 1 + said.len());
+        assert_eq!(said[3..], [1; 7], "{said:?}");
+    }
 }

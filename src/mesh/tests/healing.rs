@@ -88,7 +88,7 @@ fn a_path_is_not_given_up_for_another_that_the_server_cannot_arrange() {
 }
 
 #[test]
-fn a_restart_waits_for_signaling_and_is_not_tried_by_a_server_that_let_go() {
+fn a_restart_waits_for_signaling_and_for_a_server_that_let_go() {
     let (mut bench, _) = Bench::joined(|_| {});
     bench.connected("b", "bob", "bob");
     bench.connected("c", "carol", "carol");
@@ -270,8 +270,21 @@ fn a_connection_that_is_linked_again_is_restarted_again() {
     let lost = || Input::PathLost { connection: "b".into() };
     assert_eq!(bench.input(lost()), [told(bob, LinkState::Disconnected)], "by a server that does not carry it");
     let linked = || ServerMessage::Linked { id: "b".into() };
-    assert_eq!(bench.hear(linked()), [Action::RepeatOffer { connection: "b".into() }], "it was not carried");
+    let repeat = Action::RepeatOffer { connection: "b".into() };
+    assert_eq!(bench.mesh.poll_timeout(), None, "nothing can be done meanwhile");
+    assert_eq!(bench.hear(linked()), [repeat.clone(), restart("b")], "neither was carried");
     assert_eq!(bench.hear(linked()), []);
+    // The path is back before that.
+    bench.leave_swarm("b");
+    bench.input(lost());
+    bench.input(state("b", LinkState::Connected));
+    assert_eq!(bench.hear(linked()), std::slice::from_ref(&repeat));
+    // It may come back still: only by a server that carries another.
+    bench.leave_swarm("b");
+    bench.input(state("b", LinkState::Disconnected));
+    assert_eq!(bench.pass(SECOND * 2), []);
+    assert_eq!(bench.hear(linked()), [repeat, Action::AskServer]);
+    assert_eq!(bench.input(Input::ServerAlive), [restart("b")]);
     assert_eq!(bench.input(lost()), [told(bob, LinkState::Disconnected), restart("b")]);
     // Nor has it left.
     assert_eq!(bench.ended("b", LinkEnd::IceFailed)[0], told(bob, LinkState::Reconnecting));

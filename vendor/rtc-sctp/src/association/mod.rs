@@ -166,6 +166,9 @@ pub struct Association {
     peer_last_tsn: u32,
     // for RTT measurement
     min_tsn2measure_rtt: u32,
+    /// rtcswarm: the TSN of what was sent twice and is acknowledged, the time from its first copy until
+    /// then, and the TSN that was next then.
+    sent_twice: Option<(u32, Duration, u32)>,
     will_send_forward_tsn: bool,
     will_retransmit_fast: bool,
     will_retransmit_reconfig: bool,
@@ -275,6 +278,7 @@ impl Default for Association {
             peer_last_tsn: 0,
             // for RTT measurement
             min_tsn2measure_rtt: 0,
+            sent_twice: None,
             will_send_forward_tsn: false,
             will_retransmit_fast: false,
             will_retransmit_reconfig: false,
@@ -1389,6 +1393,9 @@ impl Association {
                 debug!("[{}] discard {}", self.side, d.stream_sequence_number);
                 return Ok(vec![]);
             }
+        } else {
+            // rtcswarm
+            self.payload_queue.note_duplicate(d.tsn, self.peer_last_tsn);
         }
 
         let immediate_sack = d.immediate_sack;
@@ -1738,6 +1745,14 @@ impl Association {
         let mut bytes_acked_per_stream = FxHashMap::default();
         let mut total_bytes_acked = 0;
         let mut newly_acked_data = false;
+        // rtcswarm: of two copies the other one came as well, later: it was the first that was acknowledged.
+        // Where a round trip takes longer than the timer may, nothing else can be measured.
+        if let Some((_, rtt, _)) = self
+            .sent_twice
+            .take_if(|(tsn, ..)| d.duplicate_tsn.contains(tsn))
+        {
+            self.rto_mgr.set_new_rtt(rtt.as_millis() as u64);
+        }
         // Abandoned DATA can precede the earliest outstanding TSN. RFC 9260
         // 6.3.2 R3 applies to that outstanding DATA, including gap acknowledgments.
         let earliest_outstanding = self.inflight_queue.sorted.iter().copied().find(|tsn| {
@@ -1790,6 +1805,15 @@ impl Association {
                         } else {
                             error!("[{}] invalid c.since", self.side);
                         }
+                    }
+
+                    // rtcswarm: one in each round trip; that its second copy came is told within the next.
+                    let is_next = self
+                        .sent_twice
+                        .is_none_or(|(.., next)| sna32gte(c.tsn, next));
+                    if let Some(since) = c.since.filter(|_| c.nsent == 2 && is_next) {
+                        let rtt = now.duration_since(since);
+                        self.sent_twice = Some((c.tsn, rtt, self.my_next_tsn));
                     }
                 }
 

@@ -57,6 +57,9 @@ impl MessageTsns {
     }
 }
 
+/// rtcswarm: that one SACK tells of.
+const MAX_DUPLICATES: usize = 16;
+
 #[derive(Default, Debug)]
 pub(crate) struct PayloadQueue {
     // length: usize,
@@ -181,6 +184,14 @@ impl PayloadQueue {
             self.lookups.set(self.lookups.get() + 1);
         }
         self.chunk_map.get_mut(&tsn)
+    }
+
+    /// rtcswarm: the next SACK tells of it. What is too far ahead is none.
+    pub(crate) fn note_duplicate(&mut self, tsn: u32, cumulative_tsn: u32) {
+        let known = self.chunk_map.contains_key(&tsn) || sna32lte(tsn, cumulative_tsn);
+        if known && self.dup_tsn.len() < MAX_DUPLICATES {
+            self.dup_tsn.push(tsn);
+        }
     }
 
     /// popDuplicates returns an array of TSN values that were found duplicate.
