@@ -259,7 +259,7 @@ impl Hub {
             }
             (Some(room), ClientMessage::Answer { id, sdp }) => self.answer(session, &room, id, sdp),
             (Some(room), ClientMessage::Drop { id }) => self.drop_connection(now, session, &room, &id),
-            (Some(room), ClientMessage::Refuse { id, reason }) => self.refuse(session, &room, id, reason),
+            (Some(room), ClientMessage::Refuse { id, reason }) => self.refuse(now, session, &room, &id, reason),
         }
     }
 
@@ -515,13 +515,10 @@ impl Hub {
         self.send_all(messages);
     }
 
-    /// The link is kept: when who was refused drops it, the two are paired anew.
-    fn refuse(&mut self, session: SessionId, name: &str, id: ConnectionId, reason: Refusal) {
+    fn refuse(&mut self, now: Instant, session: SessionId, name: &str, id: &ConnectionId, reason: Refusal) {
         let Some((room, user_id)) = seat(&mut self.rooms, &self.sessions, name, session) else { return };
-        // None at all if the other end left, or let go of it, meanwhile.
-        let to = room.other_end(&id, user_id).flatten();
-        let message = ServerMessage::LeaveSwarm { id, stays: true, lost: false, refused: Some(reason) };
-        self.outputs.extend(to.map(|session| Output::Send { session, message }));
+        let messages = room.refuse(now, user_id, id, reason);
+        self.send_all(messages);
     }
 
     fn answer(&mut self, session: SessionId, name: &str, id: ConnectionId, sdp: String) {
@@ -531,7 +528,8 @@ impl Hub {
                 let message = ServerMessage::Answer { id, sdp };
                 self.outputs.extend(to.map(|session| Output::Send { session, message }));
             }
-            // Its offerer may have left a moment ago.
+            // Its offerer has refused it, or let go of it, a moment ago, and the answerer is told so.
+            None if room.has_ended(user_id, &id) => {}
             None => self.error(session, "no-such-connection", format!("nobody waits for an answer on {id}")),
         }
     }

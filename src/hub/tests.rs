@@ -447,26 +447,73 @@ fn after_the_grace_period_the_others_are_told() {
 }
 
 #[test]
-fn who_is_refused_is_told_and_paired_anew_when_it_asks() {
+fn who_is_refused_for_want_of_room_is_told_and_gets_the_next_offer() {
     let (mut bench, alice, bob) = linked(|_| {});
-    bench.heard(alice);
     let refuse = |id: &str| ClientMessage::Refuse { id: id.into(), reason: Refusal::TooManyPeers };
-    bench.message(bob, &refuse("c"));
-    assert_eq!(bench.heard(alice), ["refused c, TooManyPeers"]);
-    assert_eq!(bench.heard(bob), Vec::<String>::new(), "nothing is begun at once");
-    bench.say(alice, r#"{"type":"refuse","id":"c","reason":"a later version's"}"#);
-    assert_eq!(bench.heard(bob), ["refused c, Other"]);
-    bench.message(bob, &refuse("unheard of"));
     let mal = bench.join("mal");
-    bench.heard(alice);
+    bench.offer(bob, "of before");
+    for session in [alice, bob, mal] {
+        bench.heard(session);
+    }
+    bench.message(bob, &refuse("unheard of"));
     bench.message(mal, &refuse("c"));
     assert_eq!(bench.heard(alice), Vec::<String>::new(), "only its ends refuse it");
+    bench.drop_connection(bob, "of before");
+    bench.offer(bob, "a spare");
+    bench.message(bob, &refuse("c"));
+    assert_eq!(bench.heard(alice), ["refused c, TooManyPeers"], "and no other offer of who has just refused");
+    assert!(bench.heard(bob).ends_with(&["request".into()]), "for when there is room");
+    bench.message(bob, &refuse("c"));
+    assert_eq!((bench.heard(alice), bench.heard(bob)), (vec![], vec![]), "it is over");
+    // Whatever the other end still says of it is no spare, and no error.
+    bench.offer(alice, "c");
+    bench.candidate(alice, "c");
     bench.drop_connection(alice, "c");
-    assert!(bench.heard(bob).contains(&"let go c".to_owned()));
+    assert_eq!((bench.heard(alice), bench.heard(bob)), (vec![], vec![]));
+    bench.offer(bob, "room again");
+    assert_eq!(bench.heard(alice), ["accept room again of bob, 1"]);
+    assert_eq!(bench.heard(bob), ["accepted room again by alice"]);
     // The message is what the JS original knows, with fields beside.
     let told =
         ServerMessage::LeaveSwarm { id: "c".into(), stays: true, lost: false, refused: Some(Refusal::TooManyPeers) };
     assert_eq!(told.to_json(), r#"{"type":"leaveSwarm","id":"c","stays":true,"refused":"too-many-peers"}"#);
+}
+
+#[test]
+fn an_answer_to_who_refused_meanwhile_is_no_error() {
+    let mut bench = Bench::new(|_| {});
+    let alice = bench.join("alice");
+    bench.offer(alice, "c");
+    let bob = bench.join("bob");
+    bench.heard(bob);
+    bench.message(alice, &ClientMessage::Refuse { id: "c".into(), reason: Refusal::TooManyPeers });
+    bench.answer(bob, "c");
+    assert_eq!(bench.heard(bob), ["refused c, TooManyPeers"]);
+    bench.answer(bob, "unheard of");
+    assert_eq!(bench.heard(bob), ["error no-such-connection"]);
+}
+
+#[test]
+fn who_was_refused_while_it_was_lost_waits_once_when_it_is_back() {
+    let (mut bench, alice, bob) = linked(|_| {});
+    bench.hub.disconnect(bench.now, alice);
+    bench.message(bob, &ClientMessage::Refuse { id: "c".into(), reason: Refusal::TooManyPeers });
+    assert_eq!((bench.hub.stats().links, bench.hub.stats().waiting), (0, 0));
+    let alice = bench.connect("alice");
+    bench.init(alice, "alice", &[]);
+    assert_eq!(bench.hub.stats().waiting, 1);
+    bench.offer(bob, "room again");
+    assert_eq!(bench.heard(alice), ["accept room again of bob, 1"]);
+}
+
+#[test]
+fn who_is_refused_for_another_reason_is_told_and_paired_anew_when_it_asks() {
+    let (mut bench, alice, bob) = linked(|_| {});
+    bench.say(alice, r#"{"type":"refuse","id":"c","reason":"a later version's"}"#);
+    assert_eq!(bench.heard(bob), ["refused c, Other"]);
+    assert_eq!(bench.heard(alice), Vec::<String>::new(), "nothing is begun at once");
+    bench.drop_connection(bob, "c");
+    assert_eq!(bench.heard(alice), ["let go c", "request"]);
 }
 
 #[test]

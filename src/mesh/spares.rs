@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// Before an offer is tried again that the engine refused to make.
 const BACK_OFF: Duration = Duration::from_secs(1);
 
+/// Offers that may be owed: more members than this wait nowhere. How many are made at a time is up to `max_peers`.
+const MAX_OWED: usize = 1024;
+
 impl Mesh {
     /// As many spares as there are to be.
     pub(super) fn fill_spares(&mut self, now: Instant) {
@@ -21,8 +24,7 @@ impl Mesh {
 
     /// The server asks for one more.
     pub(super) fn offer_requested(&mut self, now: Instant) {
-        // More than this nobody asks for in good faith.
-        self.owed = (self.owed + 1).min(self.config.max_peers);
+        self.owed = (self.owed + 1).min(MAX_OWED);
         self.pay_owed(now);
     }
 
@@ -50,7 +52,7 @@ impl Mesh {
     pub(super) fn spare_failed(&mut self, now: Instant, id: &ConnectionId) {
         self.connections.remove(id);
         self.signal(ClientMessage::Drop { id: id.clone() });
-        self.owed = (self.owed + 1).min(self.config.max_peers);
+        self.owed = (self.owed + 1).min(MAX_OWED);
         self.retry_spares.get_or_insert(now + BACK_OFF);
     }
 

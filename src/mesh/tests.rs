@@ -461,6 +461,26 @@ fn what_is_owed_is_paid_also_when_a_spare_is_taken_by_who_is_a_peer_already() {
 }
 
 #[test]
+fn whoever_waits_for_room_gets_an_offer_in_time() {
+    let (mut bench, _) = Bench::joined(|config| {
+        config.max_peers = 1;
+        config.peer_buffer = 0;
+    });
+    bench.connected("c", "bob", "bob");
+    // For three that wait: more than there may be peers.
+    (0..3).for_each(|_| assert_eq!(bench.hear(ServerMessage::OfferRequest), []));
+    let mut link = "c".to_owned();
+    for waiter in ["carol", "dave", "erin"] {
+        let made = created(&bench.input(Input::Control { connection: link.as_str().into(), control: Control::Close }));
+        assert_eq!(made.len(), 1, "for {waiter}");
+        bench.accepted(&made[0], waiter);
+        bench.answered(&made[0], waiter);
+        bench.open(made[0].as_str());
+        link = made[0].to_string();
+    }
+}
+
+#[test]
 fn a_taken_offer_is_refused_where_there_is_no_room() {
     let (mut bench, spares) = Bench::joined(|config| config.max_peers = 1);
     bench.accept("c", "bob", "bob");
