@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const BACK_OFF: Duration = Duration::from_secs(1);
 
 /// Offers that may be owed: more members than this wait nowhere. How many are made at a time is up to `max_peers`.
-const MAX_OWED: usize = 1024;
+const MAX_OWED: usize = 4096;
 
 impl Mesh {
     /// As many spares as there are to be.
@@ -64,12 +64,18 @@ impl Mesh {
 
     /// Every spare names addresses that may be no more: others take their place, under new ids.
     pub(super) fn renew_spares(&mut self, now: Instant) {
+        self.withdraw_spares(usize::MAX);
+        self.fill_spares(now);
+    }
+
+    /// They are owed again: one that the server did not have yet may be for somebody who waits there.
+    fn withdraw_spares(&mut self, most: usize) {
         let spares = self.connections.iter().filter(|(_, connection)| connection.stage == Stage::Spare);
-        for id in spares.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+        for id in spares.take(most).map(|(id, _)| id.clone()).collect::<Vec<_>>() {
             self.spare_expired(&id);
             self.signal(ClientMessage::Drop { id });
+            self.owed = (self.owed + 1).min(MAX_OWED);
         }
-        self.fill_spares(now);
     }
 
     /// The server keeps no more than there are now. What is still owed it has not refused: it may speak of spares that were withdrawn
@@ -81,10 +87,6 @@ impl Mesh {
     /// There are more peers than before: spares that would be one too many when taken are withdrawn.
     pub(super) fn trim_spares(&mut self) {
         let surplus = (self.peers.len() + self.spares()).saturating_sub(self.config.max_peers);
-        let spares = self.connections.iter().filter(|(_, connection)| connection.stage == Stage::Spare);
-        for id in spares.take(surplus).map(|(id, _)| id.clone()).collect::<Vec<_>>() {
-            self.spare_expired(&id);
-            self.signal(ClientMessage::Drop { id });
-        }
+        self.withdraw_spares(surplus);
     }
 }
