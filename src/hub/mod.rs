@@ -98,6 +98,9 @@ pub enum CloseReason {
     Left,
     /// A newer session of the same principal took over.
     Superseded,
+    /// A newer session of the same principal took over, and is lost: it may come back until its grace period is over. Then the older one
+    /// is let in, if it tries again.
+    NewerIsLost,
     /// The first message was not a proper `init`.
     BadInit,
     /// The first message did not come in time; the network may be slow.
@@ -133,6 +136,9 @@ impl CloseReason {
             Self::GoingAway => (1001, "going-away", "the server is shutting down"),
             Self::MessageTooLarge => (1009, "message-too-large", "the message is larger than this server takes"),
             Self::Superseded => (4001, "superseded", "a newer session of this user took over"),
+            Self::NewerIsLost => {
+                (4011, "newer-is-lost", "a newer session of this user took over, and may still come back")
+            }
             Self::BadInit => (4002, "bad-init", "the first message must be a proper init"),
             Self::InitTimeout => (4009, "init-timeout", "the first message, init, did not come in time"),
             Self::WrongUser => (4003, "wrong-user", "the token is another user's"),
@@ -427,14 +433,16 @@ impl Hub {
             return self.close(now, session, CloseReason::BadInit);
         }
         match self.rooms.get(&name) {
-            // What its client said last is what counts, and not what arrives last.
-            Some(room) if room.newest_session_of(user_id).is_some_and(|newest| newest > session) => {
-                return self.close(now, session, CloseReason::Superseded);
-            }
-            // Or who came into the room last, and not who lost its connection last: else two processes of one user would take
-            // turns.
-            Some(room) if instance.as_ref().is_some_and(|instance| room.has_later(user_id, instance)) => {
-                return self.close(now, session, CloseReason::Superseded);
+            // What its client said last is what counts, and not what arrives last. Or who came into the room last, and not who lost its
+            // connection last: else two processes of one user would take turns.
+            Some(room)
+                if room.newest_session_of(user_id).is_some_and(|newest| newest > session)
+                    || instance.as_ref().is_some_and(|instance| room.has_later(user_id, instance)) =>
+            {
+                // One that is lost may have crashed: then the older one is all that there is of this user.
+                let lost = room.session_of(user_id).is_none();
+                let reason = if lost { CloseReason::NewerIsLost } else { CloseReason::Superseded };
+                return self.close(now, session, reason);
             }
             Some(room) if !room.contains(user_id) && room.len() >= self.config.members_per_room => {
                 return self.close(now, session, CloseReason::RoomFull);

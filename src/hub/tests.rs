@@ -567,13 +567,13 @@ fn who_comes_back_does_not_take_the_place_of_who_came_later() {
     assert_eq!(bench.close_reason(phone), Some(CloseReason::Superseded));
     let laptop = enter(&mut bench, "laptop", false);
     assert_eq!(bench.close_reason(again), Some(CloseReason::Superseded));
-    // The phone slept, and has not heard of that; nor does it win while the laptop's socket is lost.
-    for lost in [false, true] {
+    // The phone slept, and has not heard of that; nor does it win while the laptop's socket is lost, but is not sent away for good.
+    for (lost, reason) in [(false, CloseReason::Superseded), (true, CloseReason::NewerIsLost)] {
         if lost {
             bench.hub.disconnect(bench.now, laptop);
         }
         let woken = enter(&mut bench, "phone", true);
-        assert_eq!(bench.close_reason(woken), Some(CloseReason::Superseded));
+        assert_eq!(bench.close_reason(woken), Some(reason));
         assert_eq!(bench.close_reason(laptop), None);
     }
     let back = enter(&mut bench, "laptop", true);
@@ -591,6 +591,43 @@ fn who_comes_back_does_not_take_the_place_of_who_came_later() {
     assert_eq!((bench.close_reason(woken), bench.close_reason(tablet)), (Some(CloseReason::Superseded), None));
     let endless = enter(&mut bench, &"x".repeat(129), false);
     assert_eq!(bench.close_reason(endless), Some(CloseReason::BadInit));
+}
+
+/// Two processes of a user: the phone lost its socket before the laptop joined.
+#[test]
+fn an_older_process_waits_for_as_long_as_a_newer_one_may_come_back() {
+    let enter = |bench: &mut Bench, id: &str, resumes: bool| {
+        let session = bench.connect("bob");
+        bench.init_as(session, "bob", &[], Some(Instance { id: id.into(), resumes }));
+        session
+    };
+    let begin = || {
+        let mut bench = Bench::new(|_| {});
+        let phone = enter(&mut bench, "phone", false);
+        bench.hub.disconnect(bench.now, phone);
+        let laptop = enter(&mut bench, "laptop", false);
+        bench.pass(SECOND);
+        bench.hub.disconnect(bench.now, laptop);
+        let woken = enter(&mut bench, "phone", true);
+        assert_eq!(bench.heard(woken), ["error newer-is-lost"]);
+        assert_eq!(bench.close_reason(woken), Some(CloseReason::NewerIsLost));
+        bench.pass(SECOND * 9);
+        let woken = enter(&mut bench, "phone", true);
+        assert_eq!(bench.close_reason(woken), Some(CloseReason::NewerIsLost), "its attempts lengthen nothing");
+        bench
+    };
+    // The laptop was only between two networks: it joined later, and counts.
+    let mut bench = begin();
+    let laptop = enter(&mut bench, "laptop", true);
+    let woken = enter(&mut bench, "phone", true);
+    assert_eq!((bench.close_reason(laptop), bench.close_reason(woken)), (None, Some(CloseReason::Superseded)));
+    // It crashed: the phone is let in. If it comes after all, it comes back to a room that has another.
+    let mut bench = begin();
+    bench.pass(SECOND);
+    let phone = enter(&mut bench, "phone", true);
+    assert_eq!((bench.close_reason(phone), bench.hub.stats().members), (None, 1));
+    let laptop = enter(&mut bench, "laptop", true);
+    assert_eq!((bench.close_reason(phone), bench.close_reason(laptop)), (None, Some(CloseReason::Superseded)));
 }
 
 #[test]
@@ -611,7 +648,7 @@ fn the_session_that_connected_last_is_the_one_that_counts() {
     bench.init(newest, "bob", &["c"]);
     bench.hub.disconnect(bench.now, newest);
     bench.init(older, "bob", &[]);
-    assert_eq!(bench.close_reason(older), Some(CloseReason::Superseded));
+    assert_eq!(bench.close_reason(older), Some(CloseReason::NewerIsLost));
     assert_eq!((bench.hub.stats().links, bench.hub.stats().members), (1, 2), "it may still come back");
     let back = bench.connect("bob");
     bench.init(back, "bob", &["c"]);
@@ -704,6 +741,7 @@ fn close_reasons_have_codes_of_their_own() {
     let reasons = [
         Left,
         Superseded,
+        NewerIsLost,
         BadInit,
         InitTimeout,
         WrongUser,
