@@ -194,7 +194,7 @@ async fn a_server_in_trouble_is_tried_again() {
 async fn some_close_codes_are_final_and_others_pass() {
     use rtcswarm::hub::CloseReason::*;
     let finals = [Superseded, BadInit, WrongUser, WrongRoom];
-    let passing = [InitTimeout, GoingAway, MessageTooLarge, RoomFull, TooManyRooms, TooManyMessages];
+    let passing = [NewerIsLost, InitTimeout, GoingAway, MessageTooLarge, RoomFull, TooManyRooms, TooManyMessages];
     for reason in finals.into_iter().chain(passing) {
         let script = Script::new().await;
         let mut signaling = start(script.config());

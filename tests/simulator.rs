@@ -124,6 +124,7 @@ const KINDS: &[&str] = &[
     "path broken",
     "path broken for a while",
     "path broken one way",
+    "an older process waits",
     "superseded",
     "the server restarts",
     "twin",

@@ -98,6 +98,9 @@ pub enum CloseReason {
     Left,
     /// A newer session of the same principal took over.
     Superseded,
+    /// A newer session of the same principal took over, and is lost: it may come back until its grace period is over. Then the older one
+    /// is let in, if it tries again.
+    NewerIsLost,
     /// The first message was not a proper `init`.
     BadInit,
     /// The first message did not come in time; the network may be slow.
@@ -133,6 +136,9 @@ impl CloseReason {
             Self::GoingAway => (1001, "going-away", "the server is shutting down"),
             Self::MessageTooLarge => (1009, "message-too-large", "the message is larger than this server takes"),
             Self::Superseded => (4001, "superseded", "a newer session of this user took over"),
+            Self::NewerIsLost => {
+                (4011, "newer-is-lost", "a newer session of this user took over, and may still come back")
+            }
             Self::BadInit => (4002, "bad-init", "the first message must be a proper init"),
             Self::InitTimeout => (4009, "init-timeout", "the first message, init, did not come in time"),
             Self::WrongUser => (4003, "wrong-user", "the token is another user's"),
@@ -259,7 +265,7 @@ impl Hub {
             }
             (Some(room), ClientMessage::Answer { id, sdp }) => self.answer(session, &room, id, sdp),
             (Some(room), ClientMessage::Drop { id }) => self.drop_connection(now, session, &room, &id),
-            (Some(room), ClientMessage::Refuse { id, reason }) => self.refuse(session, &room, id, reason),
+            (Some(room), ClientMessage::Refuse { id, reason }) => self.refuse(now, session, &room, &id, reason),
         }
     }
 
@@ -427,14 +433,16 @@ impl Hub {
             return self.close(now, session, CloseReason::BadInit);
         }
         match self.rooms.get(&name) {
-            // What its client said last is what counts, and not what arrives last.
-            Some(room) if room.newest_session_of(user_id).is_some_and(|newest| newest > session) => {
-                return self.close(now, session, CloseReason::Superseded);
-            }
-            // Or who came into the room last, and not who lost its connection last: else two processes of one user would take
-            // turns.
-            Some(room) if instance.as_ref().is_some_and(|instance| room.has_later(user_id, instance)) => {
-                return self.close(now, session, CloseReason::Superseded);
+            // What its client said last is what counts, and not what arrives last. Or who came into the room last, and not who lost its
+            // connection last: else two processes of one user would take turns.
+            Some(room)
+                if room.newest_session_of(user_id).is_some_and(|newest| newest > session)
+                    || instance.as_ref().is_some_and(|instance| room.has_later(user_id, instance)) =>
+            {
+                // One that is lost may have crashed: then the older one is all that there is of this user.
+                let lost = room.session_of(user_id).is_none();
+                let reason = if lost { CloseReason::NewerIsLost } else { CloseReason::Superseded };
+                return self.close(now, session, reason);
             }
             Some(room) if !room.contains(user_id) && room.len() >= self.config.members_per_room => {
                 return self.close(now, session, CloseReason::RoomFull);
@@ -515,13 +523,10 @@ impl Hub {
         self.send_all(messages);
     }
 
-    /// The link is kept: when who was refused drops it, the two are paired anew.
-    fn refuse(&mut self, session: SessionId, name: &str, id: ConnectionId, reason: Refusal) {
+    fn refuse(&mut self, now: Instant, session: SessionId, name: &str, id: &ConnectionId, reason: Refusal) {
         let Some((room, user_id)) = seat(&mut self.rooms, &self.sessions, name, session) else { return };
-        // None at all if the other end left, or let go of it, meanwhile.
-        let to = room.other_end(&id, user_id).flatten();
-        let message = ServerMessage::LeaveSwarm { id, stays: true, lost: false, refused: Some(reason) };
-        self.outputs.extend(to.map(|session| Output::Send { session, message }));
+        let messages = room.refuse(now, user_id, id, reason);
+        self.send_all(messages);
     }
 
     fn answer(&mut self, session: SessionId, name: &str, id: ConnectionId, sdp: String) {
@@ -531,7 +536,8 @@ impl Hub {
                 let message = ServerMessage::Answer { id, sdp };
                 self.outputs.extend(to.map(|session| Output::Send { session, message }));
             }
-            // Its offerer may have left a moment ago.
+            // Its offerer has refused it, or let go of it, a moment ago, and the answerer is told so.
+            None if room.has_ended(user_id, &id) => {}
             None => self.error(session, "no-such-connection", format!("nobody waits for an answer on {id}")),
         }
     }

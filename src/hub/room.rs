@@ -1,7 +1,7 @@
 //! One room: who is there, whose spare offers wait, who waits for whom, and which connection links whom.
 
 use super::{HubConfig, HubStats, SessionId};
-use crate::protocol::{ConnectionId, Instance, ServerMessage, SessionSignal};
+use crate::protocol::{ConnectionId, Instance, Refusal, ServerMessage, SessionSignal};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -294,6 +294,28 @@ impl Room {
         messages
     }
 
+    /// This end will not have a connection. If that is for want of room, the two are linked by it no longer, and the other end waits for this
+    /// one's next offer, which is made when there is room: a JS member does not ask again. For another reason they stay linked until who
+    /// was refused drops it, who knows when to try again.
+    pub fn refuse(&mut self, now: Instant, user_id: &str, id: &ConnectionId, reason: Refusal) -> Messages {
+        let Some(other) = self.links.get(id).and_then(|ends| ends.other(user_id)).cloned() else { return Vec::new() };
+        let to = self.session_of(&other);
+        let told = ServerMessage::LeaveSwarm { id: id.clone(), stays: true, lost: false, refused: Some(reason) };
+        let mut messages: Messages = to.map(|to| (to, told)).into_iter().collect();
+        if reason == Refusal::TooManyPeers {
+            self.unlink(now, id.clone(), user_id, Why::Connection);
+            // Who is lost now is paired when it is back.
+            if let (Some(_), Some(member)) = (to, self.members.get_mut(user_id)) {
+                if !member.waiting.contains(&other) {
+                    // Not by a spare that there may be: that would be refused, too.
+                    member.waiting.push_back(other);
+                    messages.extend(member.session.map(|session| (session, ServerMessage::OfferRequest)));
+                }
+            }
+        }
+        messages
+    }
+
     /// Forgets what a member offered and waited for, and who waited for it.
     fn withdraw(&mut self, user_id: &str) {
         for member in self.members.values_mut() {
@@ -431,6 +453,11 @@ impl Room {
         Some(self.session_of(self.links.get(id)?.other(user_id)?))
     }
 
+    /// Whether this was a link or a spare of this member's a moment ago.
+    pub fn has_ended(&self, user_id: &str, id: &ConnectionId) -> bool {
+        self.members.get(user_id).is_some_and(|member| member.has_let_go_of(id))
+    }
+
     /// An offer or candidate on no link: a new chunk, for whoever waits or as a spare, or one more signal of a chunk.
     pub fn keep(
         &mut self,
@@ -465,7 +492,7 @@ impl Room {
             chunk.signals.push(signal);
             return Ok(Vec::new());
         }
-        if !matches!(signal, SessionSignal::Offer { .. }) || member.ended.iter().any(|(_, ended)| *ended == id) {
+        if !matches!(signal, SessionSignal::Offer { .. }) || member.has_let_go_of(&id) {
             // Of a connection that ended while this was under way.
             return Ok(Vec::new());
         }
@@ -500,6 +527,10 @@ impl Member {
             self.ended.pop_front();
         }
         self.ended.push_back((now, id.clone()));
+    }
+
+    fn has_let_go_of(&self, id: &ConnectionId) -> bool {
+        self.ended.iter().any(|(_, ended)| ended == id)
     }
 
     /// Asks for an offer in place of one that is taken or too old, unless there is one more than need be already.

@@ -447,26 +447,73 @@ fn after_the_grace_period_the_others_are_told() {
 }
 
 #[test]
-fn who_is_refused_is_told_and_paired_anew_when_it_asks() {
+fn who_is_refused_for_want_of_room_is_told_and_gets_the_next_offer() {
     let (mut bench, alice, bob) = linked(|_| {});
-    bench.heard(alice);
     let refuse = |id: &str| ClientMessage::Refuse { id: id.into(), reason: Refusal::TooManyPeers };
-    bench.message(bob, &refuse("c"));
-    assert_eq!(bench.heard(alice), ["refused c, TooManyPeers"]);
-    assert_eq!(bench.heard(bob), Vec::<String>::new(), "nothing is begun at once");
-    bench.say(alice, r#"{"type":"refuse","id":"c","reason":"a later version's"}"#);
-    assert_eq!(bench.heard(bob), ["refused c, Other"]);
-    bench.message(bob, &refuse("unheard of"));
     let mal = bench.join("mal");
-    bench.heard(alice);
+    bench.offer(bob, "of before");
+    for session in [alice, bob, mal] {
+        bench.heard(session);
+    }
+    bench.message(bob, &refuse("unheard of"));
     bench.message(mal, &refuse("c"));
     assert_eq!(bench.heard(alice), Vec::<String>::new(), "only its ends refuse it");
+    bench.drop_connection(bob, "of before");
+    bench.offer(bob, "a spare");
+    bench.message(bob, &refuse("c"));
+    assert_eq!(bench.heard(alice), ["refused c, TooManyPeers"], "and no other offer of who has just refused");
+    assert!(bench.heard(bob).ends_with(&["request".into()]), "for when there is room");
+    bench.message(bob, &refuse("c"));
+    assert_eq!((bench.heard(alice), bench.heard(bob)), (vec![], vec![]), "it is over");
+    // Whatever the other end still says of it is no spare, and no error.
+    bench.offer(alice, "c");
+    bench.candidate(alice, "c");
     bench.drop_connection(alice, "c");
-    assert!(bench.heard(bob).contains(&"let go c".to_owned()));
+    assert_eq!((bench.heard(alice), bench.heard(bob)), (vec![], vec![]));
+    bench.offer(bob, "room again");
+    assert_eq!(bench.heard(alice), ["accept room again of bob, 1"]);
+    assert_eq!(bench.heard(bob), ["accepted room again by alice"]);
     // The message is what the JS original knows, with fields beside.
     let told =
         ServerMessage::LeaveSwarm { id: "c".into(), stays: true, lost: false, refused: Some(Refusal::TooManyPeers) };
     assert_eq!(told.to_json(), r#"{"type":"leaveSwarm","id":"c","stays":true,"refused":"too-many-peers"}"#);
+}
+
+#[test]
+fn an_answer_to_who_refused_meanwhile_is_no_error() {
+    let mut bench = Bench::new(|_| {});
+    let alice = bench.join("alice");
+    bench.offer(alice, "c");
+    let bob = bench.join("bob");
+    bench.heard(bob);
+    bench.message(alice, &ClientMessage::Refuse { id: "c".into(), reason: Refusal::TooManyPeers });
+    bench.answer(bob, "c");
+    assert_eq!(bench.heard(bob), ["refused c, TooManyPeers"]);
+    bench.answer(bob, "unheard of");
+    assert_eq!(bench.heard(bob), ["error no-such-connection"]);
+}
+
+#[test]
+fn who_was_refused_while_it_was_lost_waits_once_when_it_is_back() {
+    let (mut bench, alice, bob) = linked(|_| {});
+    bench.hub.disconnect(bench.now, alice);
+    bench.message(bob, &ClientMessage::Refuse { id: "c".into(), reason: Refusal::TooManyPeers });
+    assert_eq!((bench.hub.stats().links, bench.hub.stats().waiting), (0, 0));
+    let alice = bench.connect("alice");
+    bench.init(alice, "alice", &[]);
+    assert_eq!(bench.hub.stats().waiting, 1);
+    bench.offer(bob, "room again");
+    assert_eq!(bench.heard(alice), ["accept room again of bob, 1"]);
+}
+
+#[test]
+fn who_is_refused_for_another_reason_is_told_and_paired_anew_when_it_asks() {
+    let (mut bench, alice, bob) = linked(|_| {});
+    bench.say(alice, r#"{"type":"refuse","id":"c","reason":"a later version's"}"#);
+    assert_eq!(bench.heard(bob), ["refused c, Other"]);
+    assert_eq!(bench.heard(alice), Vec::<String>::new(), "nothing is begun at once");
+    bench.drop_connection(bob, "c");
+    assert_eq!(bench.heard(alice), ["let go c", "request"]);
 }
 
 #[test]
@@ -520,13 +567,13 @@ fn who_comes_back_does_not_take_the_place_of_who_came_later() {
     assert_eq!(bench.close_reason(phone), Some(CloseReason::Superseded));
     let laptop = enter(&mut bench, "laptop", false);
     assert_eq!(bench.close_reason(again), Some(CloseReason::Superseded));
-    // The phone slept, and has not heard of that; nor does it win while the laptop's socket is lost.
-    for lost in [false, true] {
+    // The phone slept, and has not heard of that; nor does it win while the laptop's socket is lost, but is not sent away for good.
+    for (lost, reason) in [(false, CloseReason::Superseded), (true, CloseReason::NewerIsLost)] {
         if lost {
             bench.hub.disconnect(bench.now, laptop);
         }
         let woken = enter(&mut bench, "phone", true);
-        assert_eq!(bench.close_reason(woken), Some(CloseReason::Superseded));
+        assert_eq!(bench.close_reason(woken), Some(reason));
         assert_eq!(bench.close_reason(laptop), None);
     }
     let back = enter(&mut bench, "laptop", true);
@@ -544,6 +591,43 @@ fn who_comes_back_does_not_take_the_place_of_who_came_later() {
     assert_eq!((bench.close_reason(woken), bench.close_reason(tablet)), (Some(CloseReason::Superseded), None));
     let endless = enter(&mut bench, &"x".repeat(129), false);
     assert_eq!(bench.close_reason(endless), Some(CloseReason::BadInit));
+}
+
+/// Two processes of a user: the phone lost its socket before the laptop joined.
+#[test]
+fn an_older_process_waits_for_as_long_as_a_newer_one_may_come_back() {
+    let enter = |bench: &mut Bench, id: &str, resumes: bool| {
+        let session = bench.connect("bob");
+        bench.init_as(session, "bob", &[], Some(Instance { id: id.into(), resumes }));
+        session
+    };
+    let begin = || {
+        let mut bench = Bench::new(|_| {});
+        let phone = enter(&mut bench, "phone", false);
+        bench.hub.disconnect(bench.now, phone);
+        let laptop = enter(&mut bench, "laptop", false);
+        bench.pass(SECOND);
+        bench.hub.disconnect(bench.now, laptop);
+        let woken = enter(&mut bench, "phone", true);
+        assert_eq!(bench.heard(woken), ["error newer-is-lost"]);
+        assert_eq!(bench.close_reason(woken), Some(CloseReason::NewerIsLost));
+        bench.pass(SECOND * 9);
+        let woken = enter(&mut bench, "phone", true);
+        assert_eq!(bench.close_reason(woken), Some(CloseReason::NewerIsLost), "its attempts lengthen nothing");
+        bench
+    };
+    // The laptop was only between two networks: it joined later, and counts.
+    let mut bench = begin();
+    let laptop = enter(&mut bench, "laptop", true);
+    let woken = enter(&mut bench, "phone", true);
+    assert_eq!((bench.close_reason(laptop), bench.close_reason(woken)), (None, Some(CloseReason::Superseded)));
+    // It crashed: the phone is let in. If it comes after all, it comes back to a room that has another.
+    let mut bench = begin();
+    bench.pass(SECOND);
+    let phone = enter(&mut bench, "phone", true);
+    assert_eq!((bench.close_reason(phone), bench.hub.stats().members), (None, 1));
+    let laptop = enter(&mut bench, "laptop", true);
+    assert_eq!((bench.close_reason(phone), bench.close_reason(laptop)), (None, Some(CloseReason::Superseded)));
 }
 
 #[test]
@@ -564,7 +648,7 @@ fn the_session_that_connected_last_is_the_one_that_counts() {
     bench.init(newest, "bob", &["c"]);
     bench.hub.disconnect(bench.now, newest);
     bench.init(older, "bob", &[]);
-    assert_eq!(bench.close_reason(older), Some(CloseReason::Superseded));
+    assert_eq!(bench.close_reason(older), Some(CloseReason::NewerIsLost));
     assert_eq!((bench.hub.stats().links, bench.hub.stats().members), (1, 2), "it may still come back");
     let back = bench.connect("bob");
     bench.init(back, "bob", &["c"]);
@@ -657,6 +741,7 @@ fn close_reasons_have_codes_of_their_own() {
     let reasons = [
         Left,
         Superseded,
+        NewerIsLost,
         BadInit,
         InitTimeout,
         WrongUser,

@@ -227,7 +227,7 @@ pub enum EndReason {
     AnswerTimeout,
     /// No open channel in time.
     ConnectTimeout,
-    /// `max_peers` is reached, on this side or on the other; the detail says on which. It is tried again with growing pauses.
+    /// `max_peers` is reached, on this side or on the other; the detail says on which. It is tried again when there is room.
     TooManyPeers,
     /// What it sent could not be used.
     ProtocolError,

@@ -247,12 +247,12 @@ impl Mesh {
             if let Some(held) = held {
                 self.answer_offer(now, held.connection, user_id, held.signals);
             } else if failed && !self.has_another(&user_id, connection.instance.as_ref()) {
-                // The server knows the two by the latest.
-                let ids = std::iter::once(id.clone()).chain(before).collect();
-                if reason == EndReason::TooManyPeers {
-                    self.is_crowded(now, &user_id);
+                // The server knows the two by the latest. By one that was refused for want of room it does not: there we wait for an offer.
+                let waits = reason == EndReason::TooManyPeers;
+                let ids: Vec<_> = (!waits).then(|| id.clone()).into_iter().chain(before).collect();
+                if !ids.is_empty() {
+                    self.repair(now, &user_id, ids, connection.opened);
                 }
-                self.repair(now, &user_id, ids, connection.opened);
             } else if let Some(peer) = self.peers.get_mut(&user_id) {
                 peer.unreported = if failed { Some(id.clone()) } else { before };
             }

@@ -12,9 +12,6 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
-/// Of who has as many peers as it may, this many attempts are taken for made: it will not have room at once. The first pause is 8 s.
-const CROWDED: u32 = 4;
-
 /// A connection that was open for this long was well: what comes after it begins with the first attempt.
 const WELL: Duration = Duration::from_secs(30);
 
@@ -42,7 +39,9 @@ impl Mesh {
             // The next `init` does not name it.
             return;
         }
-        let repair = self.repair_of(now, user_id);
+        self.repairs.retain(|_, repair| repair.pending.is_some() || now < repair.last + MEMORY);
+        let fresh = || Repair { attempts: 0, last: now, pending: None };
+        let repair = self.repairs.entry(user_id.to_owned()).or_insert_with(fresh);
         if opened.is_some_and(|opened| now.saturating_duration_since(opened) >= WELL) {
             repair.attempts = 0;
         }
@@ -53,18 +52,6 @@ impl Mesh {
         // The server may know the two by one that is still to be reported.
         let before = repair.pending.take().into_iter().flat_map(|(_, ids)| ids);
         repair.pending = Some((now + pause, ids.into_iter().chain(before).collect()));
-    }
-
-    fn repair_of(&mut self, now: Instant, user_id: &str) -> &mut Repair {
-        self.repairs.retain(|_, repair| repair.pending.is_some() || now < repair.last + MEMORY);
-        let fresh = || Repair { attempts: 0, last: now, pending: None };
-        self.repairs.entry(user_id.to_owned()).or_insert_with(fresh)
-    }
-
-    /// This user has no room for us: the next attempt is not at once.
-    pub(super) fn is_crowded(&mut self, now: Instant, user_id: &str) {
-        let repair = self.repair_of(now, user_id);
-        repair.attempts = repair.attempts.max(CROWDED);
     }
 
     /// There is a new connection to this user: somebody else repaired it.

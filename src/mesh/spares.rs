@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// Before an offer is tried again that the engine refused to make.
 const BACK_OFF: Duration = Duration::from_secs(1);
 
+/// Offers that may be owed: more members than this wait nowhere. How many are made at a time is up to `max_peers`.
+const MAX_OWED: usize = 4096;
+
 impl Mesh {
     /// As many spares as there are to be.
     pub(super) fn fill_spares(&mut self, now: Instant) {
@@ -21,8 +24,7 @@ impl Mesh {
 
     /// The server asks for one more.
     pub(super) fn offer_requested(&mut self, now: Instant) {
-        // More than this nobody asks for in good faith.
-        self.owed = (self.owed + 1).min(self.config.max_peers);
+        self.owed = (self.owed + 1).min(MAX_OWED);
         self.pay_owed(now);
     }
 
@@ -50,7 +52,7 @@ impl Mesh {
     pub(super) fn spare_failed(&mut self, now: Instant, id: &ConnectionId) {
         self.connections.remove(id);
         self.signal(ClientMessage::Drop { id: id.clone() });
-        self.owed = (self.owed + 1).min(self.config.max_peers);
+        self.owed = (self.owed + 1).min(MAX_OWED);
         self.retry_spares.get_or_insert(now + BACK_OFF);
     }
 
@@ -62,12 +64,18 @@ impl Mesh {
 
     /// Every spare names addresses that may be no more: others take their place, under new ids.
     pub(super) fn renew_spares(&mut self, now: Instant) {
+        self.withdraw_spares(usize::MAX);
+        self.fill_spares(now);
+    }
+
+    /// They are owed again: one that the server did not have yet may be for somebody who waits there.
+    fn withdraw_spares(&mut self, most: usize) {
         let spares = self.connections.iter().filter(|(_, connection)| connection.stage == Stage::Spare);
-        for id in spares.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+        for id in spares.take(most).map(|(id, _)| id.clone()).collect::<Vec<_>>() {
             self.spare_expired(&id);
             self.signal(ClientMessage::Drop { id });
+            self.owed = (self.owed + 1).min(MAX_OWED);
         }
-        self.fill_spares(now);
     }
 
     /// The server keeps no more than there are now. What is still owed it has not refused: it may speak of spares that were withdrawn
@@ -79,10 +87,6 @@ impl Mesh {
     /// There are more peers than before: spares that would be one too many when taken are withdrawn.
     pub(super) fn trim_spares(&mut self) {
         let surplus = (self.peers.len() + self.spares()).saturating_sub(self.config.max_peers);
-        let spares = self.connections.iter().filter(|(_, connection)| connection.stage == Stage::Spare);
-        for id in spares.take(surplus).map(|(id, _)| id.clone()).collect::<Vec<_>>() {
-            self.spare_expired(&id);
-            self.signal(ClientMessage::Drop { id });
-        }
+        self.withdraw_spares(surplus);
     }
 }

@@ -34,8 +34,9 @@ pub enum ClientMessage {
     /// This connection failed at the sender's end, or this spare offer is withdrawn. Two members whose connection
     /// failed are paired anew.
     Drop { id: ConnectionId },
-    /// An addition of ours: the sender will not have this connection. The other end is told why, and the two stay paired until one of
-    /// them drops it: who was refused knows when to try again.
+    /// An addition of ours: the sender will not have this connection. The other end is told why. If it is for want of room, the other end
+    /// gets the sender's next offer, and the server asks for one, to be made when there is room. Else the two stay paired until one of them
+    /// drops it: who was refused knows when to try again.
     Refuse { id: ConnectionId, reason: Refusal },
     /// Leaves the room.
     Close,

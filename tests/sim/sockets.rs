@@ -177,7 +177,7 @@ impl World {
             // An `init` may be late, and then its client comes back.
             CloseReason::Left | CloseReason::GoingAway | CloseReason::InitTimeout => true,
             CloseReason::WrongUser => member.principal != member.user_id,
-            CloseReason::Superseded => {
+            CloseReason::Superseded | CloseReason::NewerIsLost => {
                 let same = |(other, twin): (usize, &Member)| other != node && twin.principal == member.principal;
                 self.members.iter().enumerate().any(same)
             }
@@ -189,6 +189,7 @@ impl World {
         match reason {
             CloseReason::WrongUser => self.count("impostor refused"),
             CloseReason::Superseded => self.count("superseded"),
+            CloseReason::NewerIsLost => self.count("an older process waits"),
             CloseReason::InitTimeout => self.count("init came too late"),
             _ => {}
         }

@@ -3,7 +3,7 @@
 use super::member::{Brain, Life};
 use super::world::{Outcome, World, SECOND};
 use rtcswarm::hub::HubStats;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 impl World {
     /// Whether the two have one open link, and agree on which.
@@ -31,8 +31,7 @@ impl World {
         if a.shunned.contains(&b.user_id) || b.shunned.contains(&a.user_id) {
             return Some("the application closed the peer");
         }
-        let users = self.members.iter().map(|member| &member.user_id).collect::<BTreeSet<_>>().len();
-        if a.max_peers() < users || b.max_peers() < users {
+        if self.is_full_without(one, other) || self.is_full_without(other, one) {
             return Some("max_peers");
         }
         match (a.is_native(), b.is_native()) {
@@ -44,6 +43,15 @@ impl World {
                 harmed.then_some("their link failed, and neither asks for another")
             }
         }
+    }
+
+    /// It has as many peers as it may, of whom the other is none. An older process of the same user's may be one.
+    fn is_full_without(&self, one: usize, other: usize) -> bool {
+        self.members[one].native().is_some_and(|native| {
+            let link = native.link_to(&self.members[other].user_id);
+            let is_peer = link.is_some_and(|id| self.links.all[id].nodes.contains(&Some(other)));
+            native.mesh.counts().1 >= native.max_peers && !is_peer
+        })
     }
 
     /// Only running natives, every one linked to every other.
