@@ -33,7 +33,8 @@ rm -rf "$out"
 mkdir -p "$out/work/debian"
 work=$(cd "$out/work" && pwd)
 stage=$work/stage
-make --no-print-directory --silent install RELEASE="$release" PREFIX=/usr LIBDIR="/usr/lib/$triplet" DESTDIR="$stage" >"$work/install.log"
+# Not for what cargo builds: ring's build script runs again where this variable is another one, and nearly everything after it.
+env -u SOURCE_DATE_EPOCH make --no-print-directory --silent install RELEASE="$release" PREFIX=/usr LIBDIR="/usr/lib/$triplet" DESTDIR="$stage" >"$work/install.log"
 
 library=$work/librtcswarm$interface
 development=$work/librtcswarm-dev
