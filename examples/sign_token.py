@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Signs a token for the signaling server, as your own service would, with the standard library only.
+"""Signs a token for the signaling server, as your own service would, with the standard library only:
 
-    sign_token.py SECRET_FILE USER ROOM
+`sign_token.py SECRET_FILE USER ROOM`
 """
 
 import base64

@@ -422,6 +422,7 @@ static void other_ice_servers(void) {
   rtcswarm_config_free(config);
   OK(rtcswarm_start(swarm));
   rtcswarm_config *servers = rtcswarm_config_new();
+  OK(rtcswarm_config_add_ice_server(servers, stun, NULL, NULL));
   OK(rtcswarm_config_add_ice_server(servers, turn, username, credential));
   OK(rtcswarm_set_ice_servers(swarm, servers));
   rtcswarm_config_free(servers);
