@@ -14,8 +14,8 @@ int main(void) {
     }
     rtcswarm_config_free(config);
     rtcswarm_event *event;
-    int greetings = 0;
-    while (greetings < 3 && rtcswarm_next_event(swarm, 10000, &event) == RTCSWARM_OK) {
+    int greetings = 0, refused = 0;
+    while (greetings < 3 && !refused && rtcswarm_next_event(swarm, 10000, &event) == RTCSWARM_OK) {
         if (event->kind == RTCSWARM_EVENT_PEER_OPEN) {
             rtcswarm_send_text(swarm, event->peer, "hello", 5);
         } else if (event->kind == RTCSWARM_EVENT_TEXT) {
@@ -23,10 +23,11 @@ int main(void) {
             greetings++;
         } else if (event->kind == RTCSWARM_EVENT_SIGNALING_STATE && event->state != RTCSWARM_STATE_CONNECTED) {
             fprintf(stderr, "%s\n", event->message); /* no server, or a token that it refuses */
+            refused = event->state == RTCSWARM_STATE_REFUSED;
         }
         rtcswarm_event_free(event);
     }
     rtcswarm_free(swarm);
-    if (greetings < 3) fprintf(stderr, "nobody came\n");
+    if (greetings < 3 && !refused) fprintf(stderr, "nobody came\n");
     return greetings == 3 ? 0 : 1;
 }

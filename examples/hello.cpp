@@ -23,6 +23,7 @@ int main() try {
                 greetings++;
             },
             [](const rs::SignalingState &state) {
+                if (state.state == rs::State::refused) throw std::runtime_error(std::string(state.message));
                 if (state.state != rs::State::connected) std::cerr << state.message << std::endl;
             },
             [](const auto &) {},

@@ -19,7 +19,7 @@ async def main() -> None:
             elif isinstance(event, SignalingState) and event.state is not State.CONNECTED:
                 print(event.message)  # no server, or a token that it refuses
                 if event.state is State.REFUSED:
-                    break
+                    raise SystemExit(1)
 
 
 asyncio.run(main())

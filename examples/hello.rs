@@ -17,6 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 println!("{} says {}", peer.user_id(), String::from_utf8_lossy(&text));
                 greetings += 1;
             }
+            Event::SignalingState { state: SignalingState::Refused, detail } => return Err(detail.into()),
             Event::SignalingState { state, detail } if state != SignalingState::Connected => eprintln!("{detail}"),
             _ => {}
         }

@@ -1,8 +1,14 @@
 #!/usr/bin/env python3
 """A signaling server of your own: a Python web server that carries the hub, with an authentication of its own.
 
-    pip install rtcswarm websockets
-    HUB_SECRET=… hub_server.py --listen 127.0.0.1:8080
+    pip install ./bindings/python websockets
+    export HUB_SECRET=$(head -c 32 /dev/urandom | base64)
+    python examples/hub_server.py --listen 127.0.0.1:8080
+
+A token of the user ada, for an hour, with the same HUB_SECRET:
+
+    export PYTHONPATH=examples
+    python -c 'from hub_server import *; print(sign(os.environ["HUB_SECRET"].encode(), "ada", int(time.time()) + 3600))'
 
 Here a token is `user.expiry.signature`, signed with a secret that the application's login page has too. The hub is told
 who came in; what it decides is sent to whom it says. Put your own check in `authenticate`. For the world outside, serve

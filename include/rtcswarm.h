@@ -290,6 +290,11 @@
  RTCSWARM_STATE_RECONNECTING or RTCSWARM_STATE_REFUSED (the server will not have this member, or its token
  is over; no further attempt is made until rtcswarm_set_token, and none at all if a newer swarm of the same
  user has superseded this one). Open peers are not touched. `message`.
+
+ RTCSWARM_STATE_CONNECTED says that the connection is there, not that the server has let this member into the
+ room: for a token of another room or user it comes first, then RTCSWARM_EVENT_ERROR with RTCSWARM_ERR_REFUSED
+ and RTCSWARM_STATE_REFUSED, one round trip later. No event says that this member is in; while it is alone, only
+ their absence does.
  */
 #define RTCSWARM_EVENT_SIGNALING_STATE 11
 

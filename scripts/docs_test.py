@@ -60,6 +60,7 @@ RUN_BY = {
     "examples/media_send.py": Runner("bindings/python/tests/test_media_files.py", "{name}", PYTEST),
     "examples/media_record.py": Runner("bindings/python/tests/test_media_files.py", "{name}", PYTEST),
     "bindings/python/tests/test_guide.py": Runner("scripts/test.sh", "bindings/python/tests", PYTEST),
+    "examples/sign_token.py": Runner("scripts/readme_test.py", '"{name}"', "scripts/readme_test.py"),
     "examples/hello.rs": Runner("scripts/readme_test.py", '"{name}"', "scripts/readme_test.py"),
     "examples/chat.py": Runner("scripts/chat_test.py", "{name}", "scripts/chat_test.py"),
     "examples/chat.rs": Runner("scripts/chat_test.py", "{name}", "scripts/chat_test.py"),

@@ -25,15 +25,16 @@ deb_version=${DEB_VERSION:-$version-1}
 maintainer=${DEB_MAINTAINER:-The rtcswarm authors <rtcswarm@packages.invalid>}
 architecture=$(dpkg-architecture -qDEB_HOST_ARCH)
 triplet=$(dpkg-architecture -qDEB_HOST_MULTIARCH)
-# Every run makes the same bytes of the same source.
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
-export SOURCE_DATE_EPOCH
 
 rm -rf "$out"
 mkdir -p "$out/work/debian"
 work=$(cd "$out/work" && pwd)
 stage=$work/stage
 make --no-print-directory --silent install RELEASE="$release" PREFIX=/usr LIBDIR="/usr/lib/$triplet" DESTDIR="$stage" >"$work/install.log"
+# Every run makes the same bytes of the same source. Only from here on: cargo, where it sees another SOURCE_DATE_EPOCH than before, runs
+# ring's build script again, and builds nearly everything anew.
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
+export SOURCE_DATE_EPOCH
 
 library=$work/librtcswarm$interface
 development=$work/librtcswarm-dev

@@ -9,8 +9,10 @@ for tool in java mvn cargo; do
     exit 0
   fi
 done
+echo "kotlin: building (minutes, the first time)"
 ./build-native.sh
-mvn --quiet --batch-mode process-test-classes
+# Without colours, and without the resets that Maven's jansi says at its end all the same.
+MAVEN_OPTS="${MAVEN_OPTS:-} -Djansi.noreset=true" mvn --quiet --batch-mode -Dstyle.color=never process-test-classes
 root=$(cd ../.. && pwd)
 classes=$PWD/target/classes:$PWD/target/test-classes:$(cat target/classpath)
 mkdir -p "$root/build"

@@ -10,7 +10,7 @@ set -euo pipefail
 . "$(dirname "$0")/toolchain.sh"
 
 if [ "${1:-}" = --if-there ] && ! command -v swift >/dev/null && ! chroot_is_there; then
-  cannot "Swift 6 is missing"
+  cannot "Swift 6 is missing; on Debian, as root, bindings/swift/prepare.sh makes a chroot that has it"
 fi
 find_swift
 stage_all

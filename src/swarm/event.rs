@@ -187,6 +187,9 @@ pub enum Event {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SignalingState {
+    /// There is a connection to the server. It does not say that this member is in the room: with a token of another room or
+    /// user it comes first, then [`Event::Error`] and [`SignalingState::Refused`], one round trip later. No event says that a
+    /// member is in; while it is alone, only their absence does.
     Connected,
     /// Lost; it is being made again. Open peers are not touched by this.
     Reconnecting,

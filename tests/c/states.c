@@ -3,13 +3,16 @@
 
 #include "harness.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -364,6 +367,68 @@ static void a_swarm_belongs_to_its_process(void) {
   room_close(&room);
 }
 
+static void lets_nobody_in(int listener, const char *token) {
+  char request[4096] = "";
+  const char answer[] = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+  int client = accept(listener, NULL, NULL);
+  CHECK(client >= 0);
+  for (size_t length = 0; strstr(request, "\r\n\r\n") == NULL;) {
+    ssize_t more = read(client, request + length, sizeof request - 1 - length);
+    CHECK(more > 0);
+    length += (size_t)more;
+  }
+  CHECK(strstr(request, token) != NULL);
+  CHECK(write(client, answer, sizeof answer - 1) == (ssize_t)sizeof answer - 1);
+  close(client);
+}
+
+static void a_token_that_is_over(void) {
+  struct sockaddr_in address = {.sin_family = AF_INET};
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof address;
+  int listener = socket(AF_INET, SOCK_STREAM, 0);
+  CHECK(listener >= 0 && bind(listener, (struct sockaddr *)&address, length) == 0 && listen(listener, 4) == 0);
+  CHECK(getsockname(listener, (struct sockaddr *)&address, &length) == 0);
+  char url[64];
+  snprintf(url, sizeof url, "ws://127.0.0.1:%d/", ntohs(address.sin_port));
+  rtcswarm_config *config = config_for("alice");
+  OK(rtcswarm_config_set_signaling(config, url, "token.over"));
+  rtcswarm *swarm;
+  OK(rtcswarm_new(config, &swarm));
+  rtcswarm_config_free(config);
+  OK(rtcswarm_start(swarm));
+  const char *fresh = "token.fresh";
+  lets_nobody_in(listener, "token.over");
+  const rtcswarm_event *event = next(swarm);
+  CHECK(event->kind == RTCSWARM_EVENT_SIGNALING_STATE && event->state == RTCSWARM_STATE_REFUSED);
+  if (event->kind == RTCSWARM_EVENT_SIGNALING_STATE && event->state == RTCSWARM_STATE_REFUSED) {
+    OK(rtcswarm_set_token(swarm, fresh));
+  }
+  rtcswarm_event_free((rtcswarm_event *)event);
+  lets_nobody_in(listener, fresh);
+  rtcswarm_free(swarm);
+  close(listener);
+}
+
+static void other_ice_servers(void) {
+  /* A port at which there is nothing. */
+  const char *stun = "stun:127.0.0.1:9", *turn = "turn:127.0.0.1:9", *username = "alice", *credential = "secret";
+  rtcswarm_config *config = config_for("alice");
+  OK(rtcswarm_config_add_ice_server(config, stun, NULL, NULL));
+  OK(rtcswarm_config_add_ice_server(config, turn, username, credential));
+  OK(rtcswarm_config_set_ice_transport_policy(config, RTCSWARM_ICE_RELAY));
+  rtcswarm *swarm;
+  OK(rtcswarm_new(config, &swarm));
+  rtcswarm_config_free(config);
+  OK(rtcswarm_start(swarm));
+  rtcswarm_config *servers = rtcswarm_config_new();
+  OK(rtcswarm_config_add_ice_server(servers, stun, NULL, NULL));
+  OK(rtcswarm_config_add_ice_server(servers, turn, username, credential));
+  OK(rtcswarm_set_ice_servers(swarm, servers));
+  rtcswarm_config_free(servers);
+  rtcswarm_free(swarm);
+}
+
 static void *lives(void *user_data) {
   (void)user_data;
   for (int i = 0; i < 8; i++) {
@@ -398,6 +463,8 @@ int main(int argc, char **argv) {
       {"freed_while_others_wait", freed_while_others_wait},
       {"closed_while_others_wait", closed_while_others_wait},
       {"a_swarm_belongs_to_its_process", a_swarm_belongs_to_its_process},
+      {"a_token_that_is_over", a_token_that_is_over},
+      {"other_ice_servers", other_ice_servers},
       {"many_lives_on_many_threads", many_lives_on_many_threads},
   };
   return run_tests(tests, sizeof tests / sizeof *tests, argc, argv);

@@ -89,7 +89,7 @@ def test_who_is_refused_hears_why(url: str, programs: list[Program]):
     hello, blocking = programs
     # By itself: the end of its input would have it leave.
     assert blocking.process.wait(PATIENCE) == 2
-    assert hello.end() == 0
+    assert hello.end() == 1
     assert "401" in hello.lines[0]
     assert blocking.process.stderr is not None and "401" in blocking.process.stderr.read()
 

@@ -1,13 +1,21 @@
-"""What docs/python.md and docs/python-threads-and-memory.md show: their lines are lines of this file."""
+"""What docs/python.md, python-threads-and-memory.md and internet.md show: their lines are lines of this file."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import gc
+import hashlib
+import hmac
 import os
+import shutil
+import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Callable
 
 import pytest
@@ -18,9 +26,11 @@ from rtcswarm import (
     ChannelOpen,
     Closed,
     Codec,
+    ErrorEvent,
     Event,
     Forked,
     Frame,
+    IceServer,
     KeyFrameWanted,
     NoPeer,
     PeerClosed,
@@ -159,6 +169,72 @@ def test_media(pair: tuple[Member, Member]):
     for event in bo.events:
         play(event)
     assert told[0] == "ada gives cam, of 2 tracks" and told[1].startswith("2010 bytes of VP8")
+
+
+RELAY_SECRET = "the secret of the relay"
+
+
+@pytest.fixture
+def relay(tmp_path: Path) -> Iterator[str]:
+    """A TURN server on loopback, with time-limited credentials."""
+    program = shutil.which("turnserver")
+    if program is None:
+        assert os.environ.get("CI") != "true", "turnserver (Debian: coturn) is missing"
+        pytest.skip("turnserver (Debian: coturn) is not installed")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["-n", "--no-cli", "--no-tls", "--no-dtls", "--fingerprint", "--realm=turn.example", "--simple-log"]
+    options += ["--use-auth-secret", f"--static-auth-secret={RELAY_SECRET}", f"--listening-port={port}"]
+    options += ["--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", "--allow-loopback-peers"]
+    options += [f"--pidfile={tmp_path}/pid", f"--userdb={tmp_path}/db", f"--log-file={tmp_path}/log"]
+    server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        # A STUN binding request comes back once it is there.
+        request = b"\x00\x01\x00\x00\x21\x12\xa4\x42are you here"
+        deadline = time.monotonic() + PATIENCE
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            asking.connect(("127.0.0.1", port))
+            asking.settimeout(0.05)
+            while True:
+                with contextlib.suppress(OSError):
+                    asking.send(request)
+                    if asking.recv(512)[8:20] == request[8:20]:
+                        break
+                assert time.monotonic() < deadline, "turnserver does not get ready"
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(PATIENCE)
+
+
+def test_a_relay(relay: str, join: Join):
+    secret, stun, turn = RELAY_SECRET, f"stun:{relay}", f"turn:{relay}"
+
+    def credentials(user: str, seconds: int = 3600) -> tuple[str, str]:
+        username = f"{int(time.time()) + seconds}:{user}"
+        digest = hmac.new(secret.encode(), username.encode(), hashlib.sha1).digest()
+        return username, base64.b64encode(digest).decode()
+
+    username, credential = credentials("ada")
+    servers = [stun, IceServer(turn, username, credential)]
+    ada = join("ada", ice_servers=servers, ice_transport_policy="relay")
+    bo = join("bo", ice_servers=[IceServer(turn, *credentials("bo"))], ice_transport_policy="relay")
+    swarm, peer = ada.swarm, ada.peer("bo")
+    assert swarm.peer_stats(peer).relayed
+    assert bo.swarm.peer_stats(bo.peer("ada")).relayed
+
+    def renew() -> None:
+        username, credential = credentials("ada")
+        swarm.set_ice_servers([stun, IceServer(turn, username, credential)])
+
+    renew()
+    # With what it has now it is paired with somebody else.
+    cy = join("cy", ice_servers=[IceServer(turn, *credentials("cy"))], ice_transport_policy="relay")
+    assert cy.swarm.peer_stats(cy.peer("ada")).relayed
+    # And the server says no to who has another secret.
+    swarm.set_ice_servers([IceServer(turn, username, "wrong")])
+    assert ada.wait(ErrorEvent).status_name == "RTCSWARM_ERR_ICE_SERVER"
 
 
 def test_a_token_that_is_over(url: str):

@@ -17,6 +17,7 @@ while greetings < 3, let event = try await swarm.nextEvent(timeout: .seconds(10)
         greetings += 1
     case .signalingState(let signaling) where signaling.state != .connected:
         print(signaling.message)  // no server, or a token that it refuses
+        if signaling.state == .refused { exit(1) }
     default:
         break
     }
