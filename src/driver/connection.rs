@@ -522,8 +522,8 @@ impl Connection {
         untold
     }
 
-    /// Ends the connection at once, or (`flush`) when what is queued has left, then at the latest. One that was drained ends at once: to
-    /// hear that something has left is to acknowledge what comes with it. Idempotent; the owner hears nothing more.
+    /// Ends the connection at once, or (`flush`) when what is queued has left, then at the latest. Idempotent; the owner hears nothing
+    /// more.
     pub fn close(self: &Arc<Self>, flush: Option<Instant>) {
         self.closed.store(true, Ordering::SeqCst);
         self.outbox().close();
@@ -534,7 +534,7 @@ impl Connection {
             if core.gone {
                 return;
             }
-            core.flushing = Some(flush.filter(|_| !core.drained).unwrap_or(now));
+            core.flushing = Some(flush.unwrap_or(now));
             self.pump(&mut core, now, false)
         };
         self.finish(pumped);
@@ -551,7 +551,7 @@ impl Connection {
         if core.gone {
             return false;
         }
-        if core.drained {
+        if core.drained && core.flushing.is_none() {
             // The other end is not to take for delivered what nobody will hear.
             return true;
         }

@@ -427,22 +427,6 @@ fn who_is_about_to_close_hears_what_is_acknowledged_and_acknowledges_no_more() {
 }
 
 #[test]
-fn who_has_heard_all_that_it_will_acknowledges_nothing_for_the_sake_of_its_own_last_words() {
-    let runtime = runtime();
-    let (a, b) = (End::plain(&runtime), pausing(&runtime));
-    let (offerer, answerer) = slow(&a, &b);
-    assert_eq!(answerer.drain(), 0);
-    answerer.send(ChannelId::FAST, true, b"last words", true).unwrap();
-    let before = b.driver.stats().datagrams_received;
-    offerer.send(ChannelId::FAST, false, b"late", false).unwrap();
-    until("it has come", || b.driver.stats().datagrams_received > before + 1);
-    answerer.close(Some(Instant::now() + PATIENCE));
-    a.wait_for(&offerer, &Heard::Ended(LinkEnd::RemoteClosed));
-    assert_eq!(offerer.stats().buffered, 4, "what nobody has heard is not acknowledged, and its sender may know");
-    assert_eq!(answerer.stats().buffered, 10, "nor the other way round");
-}
-
-#[test]
 fn both_ends_may_close_at_once_with_full_queues() {
     let runtime = runtime();
     let react = || Box::new(|_: &Arc<Connection>, _: &Heard| ());

@@ -199,8 +199,6 @@ pub(crate) struct Link {
     /// ICE had a pair to send on, once.
     path_found: bool,
     ended: bool,
-    /// Bytes that the other side had not acknowledged when the link was last seen alive: the engine forgets it when it ends.
-    unacknowledged: usize,
     /// Because the other side went too far: nothing more is read.
     cut_off: bool,
     guard: Guard,
@@ -270,7 +268,6 @@ impl Link {
             ice_failed_timeout: config.ice_failed_timeout,
             path_found: false,
             ended: false,
-            unacknowledged: 0,
             cut_off: false,
             guard: Guard::default(),
             nominate: false,
@@ -521,7 +518,6 @@ impl Link {
         if self.ended {
             return None;
         }
-        self.unacknowledged = self.buffered_in_all();
         let quiet = self.open && self.is_connected() && now.saturating_duration_since(self.active) > QUIET_AFTER;
         let deadline = deadline.map(|deadline| deadline.max(now + if quiet { QUIET_TICK } else { SHORTEST_TICK }));
         let ours = self.negotiation.deadline().filter(|_| self.open).into_iter().chain(self.media_deadline());
@@ -768,7 +764,6 @@ impl Link {
         let before = self.channels.send(&mut self.engine, now, channel, is_text, data, urgent)?;
         self.active = now;
         self.messages.sent(length);
-        self.unacknowledged += length;
         Ok(before <= FEW)
     }
 
@@ -799,9 +794,7 @@ impl Link {
 
     /// Ends it on our side; what is to be said to the other side is in the next pump.
     pub fn close(&mut self) {
-        if !std::mem::replace(&mut self.ended, true) {
-            self.unacknowledged = self.buffered_in_all();
-        }
+        self.ended = true;
         // It ends either way.
         let _ = self.engine.close();
     }
@@ -813,7 +806,7 @@ impl Link {
     }
 
     pub fn stats(&mut self) -> ConnectionStats {
-        let buffered = if self.ended { self.unacknowledged } else { self.buffered_in_all() };
+        let buffered = self.buffered_in_all();
         stats::read(&self.messages, &self.path, &self.round_trips, buffered)
     }
 }

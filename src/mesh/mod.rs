@@ -149,11 +149,6 @@ pub enum Action {
         connection: ConnectionId,
         control: Control,
     },
-    /// Give the application also what comes on this link, as the peer's: it is sent to by another one.
-    Read {
-        peer: PeerId,
-        connection: ConnectionId,
-    },
     /// Give the application what has arrived on a link that is about to be dropped, before it hears anything else: the other end
     /// takes it for delivered. Nothing more is taken from its network, or for it.
     Drain {
@@ -475,7 +470,6 @@ impl Mesh {
             .collect();
         for (id, stage) in due {
             let (reason, detail) = match stage {
-                Stage::Open => (EndReason::ConnectionLost, "the other end did not close it when it was asked to"),
                 Stage::Answering => (EndReason::AnswerTimeout, "no answer to our offer in time"),
                 _ => (EndReason::ConnectTimeout, "no open channel in time"),
             };

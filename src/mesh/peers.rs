@@ -4,11 +4,7 @@ use super::limits::offers;
 use super::{Action, Connection, EndReason, Held, LinkEnd, LinkState, Mesh, MeshEvent, Peer, PeerId, Stage};
 use crate::protocol::{ConnectionId, Control};
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
-
-/// The other end closes a link of several within this time after it was asked to, unless it has to be done without it: it does not
-/// hear us, or reads nothing.
-const PARTING: Duration = Duration::from_secs(10);
+use std::time::Instant;
 
 impl Connection {
     pub(super) fn new(user_id: Option<String>, stage: Stage) -> Self {
@@ -74,8 +70,17 @@ impl Mesh {
         let same = instance.is_some() && self.connections.get(&old).is_some_and(|old| old.instance == instance);
         if same {
             // Two at once should not be, and yet both work.
-            peer.active = Some(old);
-            return self.let_go_of_one(now, &user_id, id);
+            let (peer, connection) = (peer.id, id.clone());
+            let decides = self.config.user_id < user_id;
+            if decides {
+                self.drain(&old);
+            }
+            self.event(MeshEvent::PeerSwitched { peer, user_id, connection, native });
+            if decides {
+                // One end decides, or both might close the other's choice.
+                self.say_goodbye(&old);
+            }
+            return;
         }
         // The member was restarted, and its old self is not coming back.
         self.drain(&old);
@@ -83,21 +88,6 @@ impl Mesh {
         self.actions.push_back(Action::CloseLink { connection: old, flush: false });
         let reason = if left { EndReason::Left } else { EndReason::ConnectionLost };
         self.begin_as_another(&user_id, id, native, reason);
-    }
-
-    /// Of several links to one running swarm, which has opened `newest`, each end goes on with the one it has. One end decides, or both
-    /// might close the other's choice: it asks for the end of its own, but hears it to that end before it uses or hears another. The other
-    /// end hears all of them until it is asked. So what was sent arrives in order and once, or its sender has it unacknowledged.
-    fn let_go_of_one(&mut self, now: Instant, user_id: &str, newest: &ConnectionId) {
-        let Some(peer) = self.peers.get(user_id) else { return };
-        let Some(active) = peer.active.clone().filter(|active| active != newest) else { return };
-        if self.config.user_id.as_str() >= user_id {
-            return self.actions.push_back(Action::Read { peer: peer.id, connection: newest.clone() });
-        }
-        if let Some(connection) = self.connections.get_mut(&active).filter(|connection| connection.deadline.is_none()) {
-            connection.deadline = Some(now + PARTING);
-            self.actions.push_back(Action::SendControl { connection: active, control: Control::Close });
-        }
     }
 
     /// The member is not who it was: the peer that it was ends, and another begins.
@@ -218,10 +208,9 @@ impl Mesh {
         }
     }
 
-    /// Lets go of a link that did not come to be, or should be gone.
+    /// Lets go of a link that did not come to be.
     pub(super) fn fail_connection(&mut self, now: Instant, id: &ConnectionId, reason: EndReason, detail: &str) {
         if self.connections.contains_key(id) {
-            self.drain(id);
             self.actions.push_back(Action::CloseLink { connection: id.clone(), flush: false });
             self.forget_connection(now, id, reason, detail, true);
         }
@@ -291,19 +280,15 @@ impl Mesh {
             }
             return held;
         }
-        // One of several: the next takes its place.
-        let mut open = others.iter().filter_map(|other| {
+        // The other end closed the one that we had switched to, and keeps the one before.
+        let open = others.iter().find_map(|other| {
             let connection = self.connections.get(other)?;
             (connection.stage == Stage::Open).then(|| (other.clone(), connection.native))
         });
-        if let Some((connection, native)) = open.next() {
-            let further = open.next();
+        if let Some((connection, native)) = open {
             peer.active = Some(connection.clone());
             let (peer, user_id) = (peer.id, user_id.to_owned());
-            self.event(MeshEvent::PeerSwitched { peer, user_id: user_id.clone(), connection, native });
-            if let Some((further, _)) = further {
-                self.let_go_of_one(now, &user_id, &further);
-            }
+            self.event(MeshEvent::PeerSwitched { peer, user_id, connection, native });
             return None;
         }
         if connection.may_be_replaced(reason) {

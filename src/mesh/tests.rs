@@ -835,60 +835,31 @@ fn of_two_that_begin_at_once_the_lower_id_survives() {
     assert_eq!(bench.mesh.counts(), (1, 1));
 }
 
-/// With two links to one running swarm, "c" and then "d".
-fn two_links_to(user: &str) -> (Bench, Vec<Action>) {
-    let (mut bench, _) = Bench::joined(|_| {});
-    // Neither description says whose it is until both are open.
-    bench.accept("c", user, "one");
-    bench.accept("d", user, "two");
-    for connection in bench.mesh.connections.values_mut() {
-        connection.instance = Some("same".into());
-    }
-    bench.open("c");
-    let actions = bench.open("d");
-    (bench, actions)
-}
-
-fn say_close(id: &str) -> Action {
-    Action::SendControl { connection: id.into(), control: Control::Close }
-}
-
 #[test]
-fn of_two_links_that_both_work_one_end_asks_for_the_end_of_one_and_hears_it_to_that_end() {
-    let (mut bench, actions) = two_links_to("zoe");
-    assert_eq!(actions, [say_close("c")], "what is on its way to us is to be heard before the next link is");
-    let actions = bench.ended("c", LinkEnd::RemoteClosed);
-    assert!(matches!(&actions[..], [switch] if switched_to("d", switch)), "{actions:?}");
-    assert_eq!(bench.mesh.poll_timeout(), None);
-
-    // The other end does not hear it.
-    let (mut bench, _) = two_links_to("zoe");
-    assert_eq!(bench.pass(SECOND * 9), []);
-    let actions = bench.pass(SECOND);
-    assert_eq!(actions[..2], [drain("c"), close_link("c")]);
-    assert!(matches!(&actions[2..], [switch] if switched_to("d", switch)), "{actions:?}");
-    assert_eq!(bench.mesh.poll_timeout(), None);
-
-    // A third one: still one after the other.
-    let (mut bench, _) = two_links_to("zoe");
-    bench.accept("e", "zoe", "three");
-    bench.mesh.connections.get_mut(&"e".into()).unwrap().instance = Some("same".into());
-    assert_eq!(bench.open("e"), []);
-    let actions = bench.ended("c", LinkEnd::RemoteClosed);
-    assert!(switched_to("d", &actions[0]));
-    assert_eq!(actions[1..], [say_close("d")]);
-}
-
-#[test]
-fn the_other_end_hears_both_and_uses_the_one_it_had_until_it_is_told() {
-    for closed in ["c", "d"] {
-        let (mut bench, actions) = two_links_to("abe");
-        assert!(matches!(&actions[..], [Action::Read { connection, .. }] if *connection == "d".into()), "{actions:?}");
-        let actions = bench.input(Input::Control { connection: closed.into(), control: Control::Close });
-        assert_eq!(actions[..2], [drain(closed), close_link(closed)]);
-        match closed {
-            "c" => assert!(matches!(&actions[2..], [switch] if switched_to("d", switch)), "{actions:?}"),
-            _ => assert_eq!(actions.len(), 2),
+fn two_links_that_both_work_become_one_by_one_ends_word() {
+    for (user, decides) in [("zoe", true), ("abe", false)] {
+        let (mut bench, _) = Bench::joined(|_| {});
+        // Neither description says whose it is until both are open.
+        bench.accept("c", user, "one");
+        bench.accept("d", user, "two");
+        for connection in bench.mesh.connections.values_mut() {
+            connection.instance = Some("same".into());
+        }
+        bench.open("c");
+        let actions = bench.open("d");
+        let (drains, actions) = actions.split_at(usize::from(decides));
+        assert_eq!(drains, &[drain("c")][..drains.len()]);
+        assert!(switched_to("d", &actions[0]));
+        let goodbye = [
+            Action::SendControl { connection: "c".into(), control: Control::Close },
+            Action::CloseLink { connection: "c".into(), flush: true },
+        ];
+        assert_eq!(actions[1..], goodbye[..if decides { 2 } else { 0 }]);
+        if !decides {
+            // The other end kept the first.
+            let actions = bench.input(Input::Control { connection: "d".into(), control: Control::Close });
+            assert_eq!(actions[..2], [drain("d"), close_link("d")]);
+            assert!(switched_to("c", &actions[2]));
         }
         assert_eq!(bench.mesh.open_links().count(), 1);
     }

@@ -63,7 +63,6 @@ impl World {
                     self.pump(node, key)?;
                 }
             }
-            Action::Read { connection, .. } => self.start_reading(node, &connection, false)?,
             Action::Drain { connection } => {
                 // Applications are quick here: the pump tells what there is.
                 self.on_link(node, &connection, |_, _| ())?;

@@ -6,7 +6,7 @@ use super::Error;
 use crate::driver::Connection;
 use crate::link::ChannelId;
 use crate::media::TrackId;
-use crate::mesh::{Budget, LinkState};
+use crate::mesh::Budget;
 use crate::protocol::ConnectionId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -123,21 +123,11 @@ impl Peers {
         let (peer, connection) = (open.peer.clone(), open.connection.clone());
         let old = self.open.write().unwrap_or_else(PoisonError::into_inner).insert(peer.id(), open.clone());
         if let Some(old) = old.filter(|old| !Arc::ptr_eq(&old.connection, &connection)) {
-            // Of one that is lost this is told already.
-            let unacknowledged = if old.is_lost() { 0 } else { old.lose_link() };
-            if unacknowledged > 0 {
-                let state = LinkState::Reconnecting;
-                events.push(Event::PeerState { peer: peer.clone(), state, unacknowledged });
-            }
             for channel in std::mem::take(&mut *old.channels()) {
                 events.push(Event::ChannelClosed { peer: peer.clone(), channel });
             }
             for track in std::mem::take(&mut *old.tracks()).into_keys() {
                 events.push(Event::TrackEnded { peer: peer.clone(), track });
-            }
-            if unacknowledged > 0 {
-                let state = LinkState::Connected;
-                events.push(Event::PeerState { peer: peer.clone(), state, unacknowledged: 0 });
             }
             // Who waits for room on the old one waits in vain.
             events.push(Event::Writable { peer: peer.clone(), channel: FAST });

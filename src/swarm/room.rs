@@ -183,12 +183,6 @@ impl Room {
                     let _ = link.send(ChannelId::FAST, true, control.to_text().as_bytes(), true);
                 }
             }
-            Action::Read { peer, connection } => {
-                if let Some(link) = self.connections.get(&connection) {
-                    link.set_tag(peer.0);
-                    link.start_reading();
-                }
-            }
             Action::Drain { connection } => self.drain(&connection),
             Action::CloseLink { connection, flush } => {
                 self.close(&connection, flush.then(|| Instant::now() + self.close_timeout));

@@ -95,7 +95,7 @@ impl World {
                 }
             }
             // Everything is told as it comes.
-            Action::Read { connection, .. } | Action::Drain { connection } => {
+            Action::Drain { connection } => {
                 self.must_have(node, &connection)?;
             }
             Action::CloseLink { connection, flush } => {

@@ -138,32 +138,6 @@ fn what_a_link_has_acknowledged_is_delivered_when_another_takes_its_place() {
 }
 
 #[test]
-fn what_a_link_leaves_unacknowledged_is_told_when_another_takes_its_place_unlost() {
-    let carrier = Carrier::new();
-    let (ada, bo) = (carrier.join(config("ada")), carrier.join(config("bo")));
-    bo.peer("ada");
-    let to_bo = ada.peer("bo");
-    let sockets = ada.swarm.driver.fall_silent();
-    ada.swarm.send_text(to_bo, "perhaps lost").unwrap();
-    let old = ada.swarm.peers.get(to_bo).unwrap();
-    // As the room does it where two links both work.
-    old.connection.drain();
-    old.connection.close(None);
-    let (new, _) = ada.swarm.driver.offer("new".into()).unwrap();
-    let open = OpenPeer::new(old.peer.clone(), new, true);
-    ada.swarm.peers.announce(Arc::new(open), None, ada.swarm.events());
-    let told = ada.wait("both states", |events| {
-        let told = events.iter().filter_map(|event| match event {
-            Event::PeerState { state, unacknowledged, .. } => Some((*state, *unacknowledged)),
-            _ => None,
-        });
-        Some(told.collect::<Vec<_>>()).filter(|told| told.len() == 2)
-    });
-    assert_eq!(told, [(LinkState::Reconnecting, 12), (LinkState::Connected, 0)]);
-    ada.swarm.driver.speak_again(sockets);
-}
-
-#[test]
 fn ice_servers_that_give_nothing_are_said_and_others_may_take_their_place() {
     // Answers nobody.
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
