@@ -232,7 +232,11 @@ fn who_does_not_read_and_who_is_slow_hold_up_nobody_and_cost_little() {
     let mut message = vec![0; MESSAGE];
     for (to, sent) in to.iter().zip(sent) {
         message[..8].copy_from_slice(&(sent as u64).to_be_bytes());
-        ada.swarm.send(*to, &message).unwrap();
+        until("it is taken", || match ada.swarm.send(*to, &message) {
+            Ok(()) => true,
+            Err(Error::WouldBlock) => false,
+            Err(error) => panic!("{error}"),
+        });
     }
     until("one more", || (0..4).all(|place| members[place + 1].got.load(Ordering::Acquire) == sent[place] + 1));
     println!("afterwards {} KiB more than before", (counting::live() - before) >> 10);

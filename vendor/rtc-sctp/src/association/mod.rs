@@ -1811,7 +1811,8 @@ impl Association {
                     let is_next = self
                         .sent_twice
                         .is_none_or(|(.., next)| sna32gte(c.tsn, next));
-                    if let Some(since) = c.since.filter(|_| c.nsent == 2 && is_next) {
+                    let tells = !c.abandoned() && c.nsent == 2 && is_next;
+                    if let Some(since) = c.since.filter(|_| tells) {
                         let rtt = now.duration_since(since);
                         self.sent_twice = Some((c.tsn, rtt, self.my_next_tsn));
                     }
