@@ -163,6 +163,11 @@ static void events_outlive_their_swarm(void) {
   rtcswarm_event_free((rtcswarm_event *)event);
 }
 
+static void await_input(int socket) {
+  struct pollfd polled = {.fd = socket, .events = POLLIN};
+  CHECK(poll(&polled, 1, (int)(patience(20) * 1000)) == 1);
+}
+
 static bool readable(int fd) {
   struct pollfd polled = {.fd = fd, .events = POLLIN};
   CHECK(poll(&polled, 1, 0) >= 0);
@@ -188,14 +193,13 @@ static void the_descriptor_is_level_triggered(void) {
   CHECK(!readable(fd));
 
   OK(rtcswarm_start(swarm));
-  struct pollfd polled = {.fd = fd, .events = POLLIN};
-  CHECK(poll(&polled, 1, (int)(patience(20) * 1000)) == 1);
+  await_input(fd);
   CHECK(readable(fd));
   /* Readable exactly as long as there is something. */
   OK(rtcswarm_close(swarm));
   bool last = false;
   while (!last) {
-    CHECK(poll(&polled, 1, (int)(patience(20) * 1000)) == 1);
+    await_input(fd);
     OK(rtcswarm_next_event(swarm, 0, &event));
     last = event->kind == RTCSWARM_EVENT_CLOSED;
     rtcswarm_event_free(event);
@@ -370,9 +374,11 @@ static void a_swarm_belongs_to_its_process(void) {
 static void lets_nobody_in(int listener, const char *token) {
   char request[4096] = "";
   const char answer[] = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+  await_input(listener);
   int client = accept(listener, NULL, NULL);
   CHECK(client >= 0);
   for (size_t length = 0; strstr(request, "\r\n\r\n") == NULL;) {
+    await_input(client);
     ssize_t more = read(client, request + length, sizeof request - 1 - length);
     CHECK(more > 0);
     length += (size_t)more;

@@ -1394,7 +1394,7 @@ impl Association {
                 return Ok(vec![]);
             }
         } else {
-            // rtcswarm
+            // rtcswarm: the next SACK tells of it.
             self.payload_queue.note_duplicate(d.tsn, self.peer_last_tsn);
         }
 
